@@ -99,10 +99,15 @@ func (g *Gateway) Run(ctx context.Context, l net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
+	go func() {
+		defer close(served)
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			served <- fmt.Errorf("gateway: serve on %s: %w", l.Addr(), err)
+		}
+	}()
 	select {
 	case err := <-served:
-		return fmt.Errorf("gateway: serve on %s: %w", l.Addr(), err)
+		return err
 	case <-ctx.Done():
 	}
 	g.endHolds()
@@ -112,8 +117,7 @@ func (g *Gateway) Run(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		err = fmt.Errorf("gateway: calls were still under way %s after the end: %w", drainLimit, errors.Join(err, srv.Close()))
 	}
-	<-served
-	return err
+	return errors.Join(err, <-served)
 }
 
 // Close makes the held charges, waits for them and closes the ledger. Calls that come later are answered 500.

@@ -13,7 +13,7 @@ import (
 type Money struct{ decimal.Decimal }
 
 // moneyText allows no exponent: 1e999999999 is eleven bytes long but would print as a gigabyte.
-var moneyText = regexp.MustCompile(`^-?[0-9]{1,12}(\.[0-9]{1,2})?$`) //nolint:gochecknoglobals // compiled once, never changed
+var moneyText = regexp.MustCompile(`^-?[0-9]{1,12}(\.[0-9]{1,2})?$`)
 
 var errMoney = errors.New("must be a JSON number with at most two decimals, like 124.76")
 
