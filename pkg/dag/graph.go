@@ -2,6 +2,7 @@ package dag
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -43,4 +44,48 @@ type Policy struct {
 	BaseDelay   time.Duration
 	MaxDelay    time.Duration
 	Jitter      float64
+}
+
+// FullName is namespace/name.
+func (g *Graph) FullName() string { return g.Namespace + "/" + g.Name }
+
+// Node returns the step of that name, or false when there is none.
+func (g *Graph) Node(name string) (*Node, bool) {
+	for i := range g.Nodes {
+		if g.Nodes[i].Name == name {
+			return &g.Nodes[i], true
+		}
+	}
+	return nil, false
+}
+
+// Roots are the steps without parents, in topological order. A run begins with them.
+func (g *Graph) Roots() []string {
+	var out []string
+	for i := range g.Nodes {
+		if len(g.Nodes[i].Parents) == 0 {
+			out = append(out, g.Nodes[i].Name)
+		}
+	}
+	return out
+}
+
+// Ancestors are all steps that are settled before this one may run, its parents and theirs, in topological order. It is empty for a
+// root and for a name that is no step.
+func (g *Graph) Ancestors(step string) []string {
+	wanted := map[string]bool{step: true}
+	var out []string
+	for _, n := range slices.Backward(g.Nodes) {
+		if !wanted[n.Name] {
+			continue
+		}
+		if n.Name != step {
+			out = append(out, n.Name)
+		}
+		for _, parent := range n.Parents {
+			wanted[parent] = true
+		}
+	}
+	slices.Reverse(out)
+	return out
 }

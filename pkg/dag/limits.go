@@ -10,7 +10,9 @@ const (
 	MaxInputBytes     = 256 << 10 // JSON bytes of a run's input
 	MaxOutputBytes    = 256 << 10 // JSON bytes of one step's output
 	MaxRunBytes       = 4 << 20   // JSON bytes of a run's input and outputs together
+	MaxProfiles       = 64        // profiles a workflow
 	MaxNameBytes      = 63        // bytes of a namespace, workflow, step or profile name
+	MaxVersionBytes   = 64        // bytes of a workflow's version
 	MaxHandlerBytes   = 128       // bytes of a handler name
 	MaxKeyBytes       = 255       // printable ASCII characters of an idempotency key
 	MaxLabels         = 16        // labels a run
@@ -32,6 +34,7 @@ const (
 	MinRunTimeout      = time.Second
 	MaxRunTimeout      = 366 * 24 * time.Hour
 	DefaultRunTimeout  = 24 * time.Hour
+	MaxRetryDelay      = MaxRunTimeout // bound of a retry policy's max_delay
 )
 
 // The retry policy of a step that names none.
