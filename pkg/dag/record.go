@@ -204,17 +204,19 @@ type Due struct {
 // DeadClaim is a claim whose lease ran out.
 type DeadClaim struct {
 	ClaimRef
-	Epoch   int
-	Worker  string
-	Crashes int
-	Lease   time.Time // when it ran out
-	Leaving bool
+	Workflow string // namespace/name
+	Epoch    int
+	Worker   string
+	Crashes  int
+	Lease    time.Time // when it ran out
+	Leaving  bool
 }
 
 // Expired is the answer to an expire.
 type Expired struct {
-	Reply Reply
-	Run   RunState
+	Reply    Reply
+	Workflow string // namespace/name
+	Run      RunState
 }
 
 // RunView is a run as it stands.

@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stepwell/stepwell/pkg/dag"
+)
+
+const (
+	// flushEvery is how long an accepted delivery waits to be reported as handed over, together with others. It stays below the second
+	// after which the sweeper would hand over again what is not reported.
+	flushEvery = 250 * time.Millisecond
+	// enqueueWidth bounds the concurrent calls of the queue for one fan-out.
+	enqueueWidth = 16
+)
+
+// handOver gives deliveries to the queue. It never fails: what the queue refuses stays in the agenda for the sweeper. The report of what it
+// accepted is coalesced, and left out where this process has begun the step meanwhile (begin drops the entry itself).
+func (e *Engine) handOver(ctx context.Context, sends []dag.Send) {
+	if len(sends) == 0 {
+		return
+	}
+	if len(sends) == 1 {
+		e.enqueue(ctx, sends[0], false)
+		return
+	}
+	var g errgroup.Group
+	g.SetLimit(enqueueWidth)
+	for _, s := range sends {
+		g.Go(func() error {
+			e.enqueue(ctx, s, false)
+			return nil
+		})
+	}
+	_ = g.Wait() // no function returns an error
+}
+
+// enqueue gives one delivery to the queue and remembers to report it.
+func (e *Engine) enqueue(ctx context.Context, s dag.Send, swept bool) error {
+	e.handed.add(s.Delivery) // before the queue has it: a worker may begin it before Enqueue returns
+	if err := e.queue.Enqueue(ctx, s); err != nil {
+		e.handed.drop(s.Delivery)
+		e.cfg.Log.WarnContext(ctx, "enqueue refused; the sweeper tries again", "run", s.Run, "step", s.Step, "queue", s.Queue, "err", err)
+		if h := e.cfg.Hooks.EnqueueFailed; h != nil {
+			h(s, err)
+		}
+		return err
+	}
+	e.handed.confirm(s.Delivery)
+	if h := e.cfg.Hooks.HandedOver; h != nil {
+		h(s, swept)
+	}
+	return nil
+}
+
+// flushHandedOver reports what the queue accepted since the last flush. A failed report is not repeated: the sweeper meets the entry, enqueues
+// again, learns that the queue has it, and reports that.
+func (e *Engine) flushHandedOver(ctx context.Context) {
+	deliveries := e.handed.take()
+	if len(deliveries) == 0 {
+		return
+	}
+	if err := e.store.HandedOver(ctx, deliveries); err != nil {
+		e.cfg.Log.DebugContext(ctx, "hand-over not reported", "deliveries", len(deliveries), "err", err)
+	}
+}
+
+// handedBuffer collects deliveries that the queue accepted. It is off until a loop flushes it, so that a process without loops keeps nothing.
+type handedBuffer struct {
+	mu      sync.Mutex
+	on      bool
+	entries map[dag.Delivery]bool // true once the queue accepted it
+}
+
+func (b *handedBuffer) enable(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.on = on
+	b.entries = map[dag.Delivery]bool{}
+}
+
+func (b *handedBuffer) add(d dag.Delivery) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.on {
+		b.entries[d] = false
+	}
+}
+
+func (b *handedBuffer) confirm(d dag.Delivery) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, still := b.entries[d]; still {
+		b.entries[d] = true
+	}
+}
+
+func (b *handedBuffer) drop(d dag.Delivery) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.entries, d)
+}
+
+func (b *handedBuffer) take() []dag.Delivery {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []dag.Delivery
+	for d, accepted := range b.entries {
+		if accepted {
+			out = append(out, d)
+			delete(b.entries, d)
+		}
+	}
+	return out
+}

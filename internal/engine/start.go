@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stepwell/stepwell/pkg/dag"
+)
+
+// StartRequest asks for a run. REST, the Go client and start tasks all end here.
+type StartRequest struct {
+	// Workflow is namespace/name, or namespace/name@version; without a version the highest that is no pre-release.
+	Workflow string
+	Input    json.RawMessage // nil means {}
+	// Key makes the request idempotent: the same key with the same request names the same run. "" starts a run each time.
+	Key      string
+	Profiles []string // applied in order
+	Labels   map[string]string
+
+	CorrelationID string
+	TraceParent   string
+
+	// StartAt or Delay postpone the start; at most one of them.
+	StartAt time.Time
+	Delay   time.Duration
+	Timeout time.Duration // 0 means the workflow's
+}
+
+// Started is the answer to [StartRequest].
+type Started struct {
+	Run      dag.RunView // as it is now
+	Replayed bool        // the run was started earlier under the same key
+	Warnings []string    // for example a queue that no worker serves
+}
+
+// Start creates a run, or finds the one that its key names, and hands its root steps over. Once the run is created nothing makes Start
+// fail: what the queue refuses now, the sweeper hands over later.
+//
+// Errors: [dag.ErrInvalid] (also [*InputError]), [ErrNotFound] (no such workflow or version), [ErrMismatch], [ErrMemory], [ErrUnavailable].
+func (e *Engine) Start(ctx context.Context, req StartRequest) (Started, error) {
+	if len(req.Input) == 0 {
+		req.Input = json.RawMessage("{}")
+	}
+	if err := checkStart(&req); err != nil {
+		return Started{}, err
+	}
+	reg, err := e.resolve(ctx, req.Workflow)
+	if err != nil {
+		return Started{}, err
+	}
+	if err := e.schemas.Check(reg.Workflow.InputSchema, req.Input); err != nil {
+		return Started{}, fmt.Errorf("start %s: %w", req.Workflow, err)
+	}
+	run, err := e.newRun(reg, &req)
+	if err != nil {
+		return Started{}, err
+	}
+	created, err := e.store.CreateRun(ctx, run)
+	if err != nil {
+		return Started{}, fmt.Errorf("start %s: %w", req.Workflow, err)
+	}
+	e.handOver(ctx, created.Sends)
+	if !created.Replayed {
+		e.cfg.Log.InfoContext(ctx, "run created", "run", created.ID, "workflow", run.Graph.FullName(), "version", run.Graph.Version)
+		if h := e.cfg.Hooks.RunStarted; h != nil {
+			h(run.Graph.FullName())
+		}
+	}
+	return Started{Run: e.viewOf(ctx, created.ID, run), Replayed: created.Replayed, Warnings: e.unservedQueues(ctx, run.Graph)}, nil
+}
+
+func (e *Engine) newRun(reg dag.Registration, req *StartRequest) (dag.NewRun, error) {
+	graph, err := e.graphs.compile(reg, req.Profiles)
+	if err != nil {
+		return dag.NewRun{}, fmt.Errorf("start %s: %w", req.Workflow, err)
+	}
+	print, err := fingerprint(req)
+	if err != nil {
+		return dag.NewRun{}, fmt.Errorf("start %s: %w", req.Workflow, err)
+	}
+	partition := int(e.cfg.Random() * dag.Partitions)
+	if req.Key != "" {
+		partition = dag.PartitionOf(graph.Namespace, graph.Name, req.Key)
+	}
+	run := dag.NewRun{
+		ID: dag.NewRunID(partition, e.cfg.NewULID()), Graph: graph, Input: req.Input, Key: req.Key, Fingerprint: print,
+		Labels: req.Labels, CorrelationID: req.CorrelationID, TraceParent: req.TraceParent,
+		StartAt: req.StartAt, Timeout: req.Timeout,
+	}
+	if run.Timeout == 0 {
+		run.Timeout = graph.Timeout
+	}
+	if req.Delay > 0 {
+		run.StartAt = e.cfg.Now().Add(req.Delay)
+	}
+	return run, nil
+}
+
+// viewOf is the run as it is now; should it be out of reach at this very moment, what is certain about it.
+func (e *Engine) viewOf(ctx context.Context, id string, run dag.NewRun) dag.RunView {
+	view, err := e.store.Run(ctx, id)
+	if err == nil {
+		return view
+	}
+	e.cfg.Log.WarnContext(ctx, "created run cannot be read", "run", id, "err", err)
+	return dag.RunView{
+		ID: id, Workflow: run.Graph.FullName(), Version: run.Graph.Version, Def: run.Graph.Digest, State: dag.RunRunning, Input: run.Input,
+		Key: run.Key, Labels: run.Labels, CorrelationID: run.CorrelationID, Progress: dag.ProgressOf(0, len(run.Graph.Nodes)),
+	}
+}
+
+func checkStart(req *StartRequest) error {
+	problems := []error{
+		dag.CheckJSON(req.Input, dag.MaxInputBytes),
+		dag.CheckLabels(req.Labels),
+	}
+	if req.Key != "" {
+		problems = append(problems, dag.CheckKey(req.Key))
+	}
+	if !req.StartAt.IsZero() && req.Delay != 0 {
+		problems = append(problems, fmt.Errorf("%w: start_at and delay exclude each other; give one of them", dag.ErrInvalid))
+	}
+	if req.Delay < 0 || req.Delay > dag.MaxRunTimeout {
+		problems = append(problems, fmt.Errorf("%w: delay %s must be from 0s to %s", dag.ErrInvalid, req.Delay, dag.MaxRunTimeout))
+	}
+	if req.Timeout != 0 && (req.Timeout < dag.MinRunTimeout || req.Timeout > dag.MaxRunTimeout) {
+		problems = append(problems, fmt.Errorf("%w: timeout %s must be from %s to %s", dag.ErrInvalid, req.Timeout, dag.MinRunTimeout, dag.MaxRunTimeout))
+	}
+	if len(req.CorrelationID) > dag.MaxLabelBytes {
+		problems = append(problems, fmt.Errorf("%w: correlation ID of %d bytes, at most %d are allowed", dag.ErrInvalid, len(req.CorrelationID), dag.MaxLabelBytes))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return fmt.Errorf("start %s: %w", req.Workflow, err)
+	}
+	return nil
+}
+
+// fingerprint is the same for two requests that ask for the same run, whichever way they came in: fields in a fixed order, the input's keys
+// sorted and its white space out, the text of its numbers kept.
+func fingerprint(req *StartRequest) (string, error) {
+	asked := struct {
+		Workflow string            `json:"workflow"`
+		Input    json.RawMessage   `json:"input"`
+		Profiles []string          `json:"profiles,omitempty"`
+		Labels   map[string]string `json:"labels,omitempty"`
+		StartAt  string            `json:"start_at,omitempty"`
+		Delay    time.Duration     `json:"delay,omitempty"`
+		Timeout  time.Duration     `json:"timeout,omitempty"`
+	}{Workflow: req.Workflow, Input: req.Input, Profiles: slices.Clone(req.Profiles), Labels: req.Labels, Delay: req.Delay, Timeout: req.Timeout}
+	if !req.StartAt.IsZero() {
+		asked.StartAt = req.StartAt.UTC().Format(time.RFC3339Nano)
+	}
+	raw, err := json.Marshal(asked)
+	if err != nil {
+		return "", fmt.Errorf("%w: input: %w", dag.ErrInvalid, err)
+	}
+	return dag.Fingerprint(raw)
+}

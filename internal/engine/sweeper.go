@@ -1,0 +1,191 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stepwell/stepwell/pkg/dag"
+)
+
+const (
+	sweepEvery   = time.Second      // between two rounds; part of the time that a takeover needs
+	sweepLimit   = 100              // entries of each kind a partition and round, so that none starves the others
+	sweepWidth   = 8                // partitions looked at at once
+	sweepTimeout = 5 * time.Second  // for one partition's round: an absent Redis must not hold up the rest
+	pushBack     = 30 * time.Second // until a delivery that the queue refused is tried again, so that it does not block the head
+	slowDue      = time.Second      // a `due` slower than this counts as a partition that was away
+	clockJump    = 2 * time.Second  // Redis TIME ahead of our own clock by more, or back at all, is a jump
+)
+
+// Run runs the loops that every process of an installation has, the sweeper and the coalesced reports of hand-overs, until ctx ends. It
+// leaves nothing running and returns nil.
+func (e *Engine) Run(ctx context.Context) error {
+	e.handed.enable(true)
+	defer e.handed.enable(false)
+	sweep := newSweeper(e)
+	var g errgroup.Group
+	g.Go(func() error { every(ctx, sweepEvery, sweep.tick); return nil })
+	g.Go(func() error { every(ctx, flushEvery, e.flushHandedOver); return nil })
+	err := g.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	e.flushHandedOver(last)
+	return err
+}
+
+// every calls tick at once and then each interval until ctx ends.
+func every(ctx context.Context, interval time.Duration, tick func(context.Context)) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		tick(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Sweep runs one round over all partitions. [Engine.Run] has a sweeper of its own; tests and tools that want single rounds make one here.
+func (e *Engine) Sweep() func(ctx context.Context) { return newSweeper(e).tick }
+
+// sweeper repairs what a dead process left: deliveries not handed over, runs past their deadline, claims past their lease. Any number may run
+// at once; compare-and-set in the store makes the second of two a no-op.
+type sweeper struct {
+	*Engine
+	guards [dag.Partitions]guard
+}
+
+func newSweeper(e *Engine) *sweeper { return &sweeper{Engine: e} }
+
+// tick looks at every partition once.
+func (s *sweeper) tick(ctx context.Context) {
+	started := s.cfg.Now()
+	lags := make([]time.Duration, dag.Partitions)
+	var g errgroup.Group
+	g.SetLimit(sweepWidth)
+	for p := range dag.Partitions {
+		g.Go(func() error {
+			pctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+			defer cancel()
+			lags[p] = s.sweep(pctx, p)
+			return nil
+		})
+	}
+	_ = g.Wait() // no function returns an error
+	if h := s.cfg.Hooks.Swept; h != nil {
+		var lag time.Duration
+		for _, l := range lags {
+			lag = max(lag, l)
+		}
+		h(lag, s.cfg.Now().Sub(started))
+	}
+}
+
+// sweep looks at one partition: agenda first, then claims.
+func (s *sweeper) sweep(ctx context.Context, partition int) time.Duration {
+	guard := &s.guards[partition]
+	asked := s.cfg.Now()
+	due, err := s.store.Due(ctx, partition, sweepLimit)
+	answered := s.cfg.Now()
+	if err != nil {
+		if ctx.Err() == nil {
+			s.cfg.Log.DebugContext(ctx, "partition out of reach", "partition", partition, "err", err)
+		}
+		guard.lost()
+		return 0
+	}
+	guard.reached(asked, answered, due.Now)
+	s.sweepSends(ctx, due)
+	for _, run := range due.Ends {
+		s.expire(ctx, run)
+	}
+	if len(due.Claims) > 0 && guard.settled(answered, s.cfg.TTL) {
+		s.takeOver(ctx, guard, due)
+	}
+	return due.Lag
+}
+
+func (s *sweeper) sweepSends(ctx context.Context, due dag.Due) {
+	done := due.Stale
+	for _, send := range due.Sends {
+		if err := s.enqueue(ctx, send, true); err != nil {
+			if err := s.store.Later(ctx, send.Delivery, pushBack); err != nil {
+				s.cfg.Log.DebugContext(ctx, "send not pushed back", "run", send.Run, "step", send.Step, "err", err)
+			}
+			continue
+		}
+		s.handed.drop(send.Delivery) // reported right below
+		done = append(done, send.Delivery)
+	}
+	if len(done) == 0 {
+		return
+	}
+	if err := s.store.HandedOver(ctx, done); err != nil {
+		s.cfg.Log.DebugContext(ctx, "hand-over not reported", "deliveries", len(done), "err", err)
+	}
+}
+
+func (s *sweeper) expire(ctx context.Context, run string) {
+	expired, err := s.store.Expire(ctx, run)
+	if err != nil {
+		s.cfg.Log.WarnContext(ctx, "run past its deadline not ended; tried again in the next round", "run", run, "err", err)
+		return
+	}
+	if expired.Reply == dag.ReplyOK {
+		s.cfg.Log.WarnContext(ctx, "deadline exceeded", "run", run)
+		s.runEnded(ctx, run, expired.Workflow, expired.Run)
+	}
+}
+
+// takeOver gives the steps of silent workers a new epoch.
+func (s *sweeper) takeOver(ctx context.Context, guard *guard, due dag.Due) {
+	workers, now, err := s.store.Workers(ctx)
+	if err != nil {
+		return // without the list nobody can tell a crash from a shutdown; the next round can
+	}
+	known := make(map[string]*dag.WorkerInfo, len(workers))
+	for i := range workers {
+		known[workers[i].ID] = &workers[i]
+	}
+	for _, claim := range due.Claims {
+		crash := s.isCrash(guard, claim, known[claim.Worker], now)
+		s.reissue(ctx, claim, crash)
+	}
+}
+
+// isCrash tells a process that died from one that is alive, signed off, or could not renew because Redis was away. Only the first counts.
+func (s *sweeper) isCrash(guard *guard, claim dag.DeadClaim, worker *dag.WorkerInfo, now time.Time) bool {
+	if claim.Leaving || (worker != nil && (worker.Alive(now) || !worker.LeftAt.IsZero())) {
+		return false
+	}
+	renewed := claim.Lease.Add(-s.cfg.TTL)
+	return !guard.awaySince(renewed)
+}
+
+func (s *sweeper) reissue(ctx context.Context, claim dag.DeadClaim, crash bool) {
+	req := dag.ReissueRequest{
+		Run: claim.Run, Step: claim.Step, Def: claim.Def,
+		State: dag.StepRunning, Epoch: claim.Epoch, Nonce: claim.Nonce, Crash: crash,
+	}
+	if crash { // crash n is tried again after rand(0, (n-1) × TTL): the first at once
+		req.Delay = time.Duration(s.cfg.Random() * float64(claim.Crashes) * float64(s.cfg.TTL))
+	}
+	settled, err := s.store.Reissue(ctx, req)
+	if err != nil {
+		s.cfg.Log.WarnContext(ctx, "step not taken over; tried again in the next round", "run", claim.Run, "step", claim.Step, "err", err)
+		return
+	}
+	if settled.Reply != dag.ReplyOK {
+		return // renewed, settled or taken over by another meanwhile
+	}
+	s.cfg.Log.WarnContext(ctx, "step taken over from a silent worker", "run", claim.Run, "step", claim.Step, "worker", claim.Worker, "crash", crash, "state", settled.Step)
+	if h := s.cfg.Hooks.StepTaken; h != nil {
+		h(claim, crash)
+	}
+	s.handOver(ctx, settled.Sends)
+	s.runEnded(ctx, claim.Run, claim.Workflow, settled.Run)
+}
