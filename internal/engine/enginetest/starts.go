@@ -1,0 +1,63 @@
+package enginetest
+
+import (
+	"context"
+
+	"github.com/stepwell/stepwell/internal/engine"
+	"github.com/stepwell/stepwell/pkg/dag"
+)
+
+// CreateRun is create_run: the idempotency key decides first, then the run's own ID, so that the same request may be sent again and again.
+func (m *Memory) CreateRun(_ context.Context, req dag.NewRun) (dag.Created, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, err := dag.RunPartition(req.ID)
+	if err != nil {
+		return dag.Created{}, err
+	}
+	p := &m.partitions[n]
+	idem := req.Graph.FullName() + ":" + req.Key
+	if found, ok := p.idem[idem]; ok && req.Key != "" {
+		if found.fingerprint != req.Fingerprint {
+			return dag.Created{}, engine.ErrMismatch
+		}
+		return dag.Created{ID: found.run, Replayed: found.run != req.ID}, nil
+	}
+	if p.runs[req.ID] != nil {
+		return dag.Created{ID: req.ID}, nil
+	}
+	if req.Key != "" {
+		p.idem[idem] = idemRecord{run: req.ID, fingerprint: req.Fingerprint}
+	}
+	c := &change{partition: p, run: newRun(&req, m.now), now: m.now}
+	c.create()
+	return dag.Created{ID: req.ID, Sends: c.sends}, nil
+}
+
+func newRun(req *dag.NewRun, now int64) *run {
+	r := &run{
+		id: req.ID, graph: req.Graph, input: req.Input, key: req.Key, state: dag.RunRunning, bytes: len(req.Input),
+		labels: req.Labels, correlationID: req.CorrelationID, traceParent: req.TraceParent,
+		timeout: req.Timeout.Milliseconds(), createdAt: now, steps: map[string]*step{},
+	}
+	if start := req.StartAt.UnixMilli(); !req.StartAt.IsZero() && start > now {
+		r.state, r.startAt = dag.RunScheduled, start
+	}
+	r.deadline = max(now, r.startAt) + r.timeout
+	for i := range req.Graph.Nodes {
+		node := &req.Graph.Nodes[i]
+		r.steps[node.Name] = &step{node: node, state: dag.StepPending}
+	}
+	return r
+}
+
+// create puts the run into its partition and queues its roots, now or at start_at.
+func (c *change) create() {
+	c.runs[c.run.id] = c.run
+	c.agenda[c.endMember()] = c.run.deadline
+	c.log("created", nil)
+	for _, root := range c.run.graph.Roots() {
+		c.run.active++
+		c.queue(c.step(root), c.run.startAt)
+	}
+}
