@@ -78,7 +78,7 @@ chaos: ## only the crash tests, CHAOS_COUNT times
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME
-	@.ci/fuzz $(FUZZTIME)
+	@GO="$(GO)" .ci/fuzz $(FUZZTIME)
 
 .PHONY: test-deploy
 test-deploy: ## the compose file and the manifests (a module of its own)
@@ -96,7 +96,7 @@ lint: ## linters, formatting, the import table, the CI file
 
 .PHONY: verify
 verify: ## generated files are current, go vet is silent
-	@.ci/verify-generated
+	@MAKE="$(MAKE)" .ci/verify-generated
 	$(GO) vet -tags=integration ./...
 
 .PHONY: vuln
@@ -105,7 +105,7 @@ vuln: ## known vulnerabilities (needs the network)
 
 .PHONY: check
 check: ## the definition of done; what CI runs
-	@.ci/stages lint build verify test-race test-integration e2e test-deploy demo
+	@MAKE="$(MAKE)" .ci/stages lint build verify test-race test-integration e2e test-deploy demo
 
 ##@ Containers
 .PHONY: image
