@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -114,5 +116,23 @@ func TestShutdownEndsHolds(t *testing.T) {
 	l, err := gatewaysim.ReadLedger(s.ledger)
 	if err != nil || len(l.Charges) != 1 {
 		t.Errorf("ledger %+v, %v; want one charge", l, err)
+	}
+}
+
+// A server's read time-out ends the context of a request that lasts longer, unless it is lifted once the body is read.
+func TestHoldOutlastsTheReadTimeout(t *testing.T) {
+	t.Parallel()
+	g, err := gatewaysim.New(gatewaysim.Config{LedgerPath: filepath.Join(t.TempDir(), "l"), HoldLimit: 400 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close() })
+	srv := httptest.NewUnstartedServer(g)
+	srv.Config.ReadTimeout = 100 * time.Millisecond
+	srv.Start()
+	t.Cleanup(srv.Close)
+	s := &sim{gateway: g, url: srv.URL, client: srv.Client()}
+	if r := s.call(t, http.MethodPost, "/v1/charges", "k", body(heldBody, "test_hold_visa")); r.Status != http.StatusOK {
+		t.Errorf("%d %s, want the charge", r.Status, r.Body)
 	}
 }
