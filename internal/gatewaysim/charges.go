@@ -30,7 +30,8 @@ func (g *Gateway) postCharge(w http.ResponseWriter, r *http.Request) {
 		case <-ans.hold.done:
 			ans = ans.hold.answer
 		case <-r.Context().Done():
-			return // the client went away; the hold goes on
+			dropConnection(w) // the client went away, the hold goes on; no end without an answer may read as an empty 200
+			return
 		}
 	}
 	if ans.replayed {

@@ -132,7 +132,8 @@ func TestHoldOutlastsTheReadTimeout(t *testing.T) {
 	srv.Start()
 	t.Cleanup(srv.Close)
 	s := &sim{gateway: g, url: srv.URL, client: srv.Client()}
-	if r := s.call(t, http.MethodPost, "/v1/charges", "k", body(heldBody, "test_hold_visa")); r.Status != http.StatusOK {
+	r := s.call(t, http.MethodPost, "/v1/charges", "k", body(heldBody, "test_hold_visa"))
+	if c := decode[gatewaysim.Charge](t, r); r.Status != http.StatusOK || c.Key != "k" {
 		t.Errorf("%d %s, want the charge", r.Status, r.Body)
 	}
 }
