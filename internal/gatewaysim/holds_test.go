@@ -119,7 +119,7 @@ func TestShutdownEndsHolds(t *testing.T) {
 	}
 }
 
-// A server's read time-out ends the context of a request that lasts longer, unless it is lifted once the body is read.
+// Run relies on net/http lifting the read time-out once a body is read.
 func TestHoldOutlastsTheReadTimeout(t *testing.T) {
 	t.Parallel()
 	g, err := gatewaysim.New(gatewaysim.Config{LedgerPath: filepath.Join(t.TempDir(), "l"), HoldLimit: 400 * time.Millisecond})

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/shopspring/decimal"
 )
@@ -58,9 +57,6 @@ func readRequest(w http.ResponseWriter, r *http.Request, v any) (string, *failur
 	if err != nil {
 		return "", invalid("malformed_request", "", "The body could not be read to its end. Send the request again.")
 	}
-	// The read time-out has done its work. Left in place it would end the context of a call that is held for longer.
-	// Not every ResponseWriter has deadlines; without one there is nothing to lift.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	if err := decode(body, v); err != nil {
 		return "", invalid("malformed_request", "", "The body is not the JSON object that is documented: "+err.Error()+".")
 	}
