@@ -29,9 +29,7 @@ func CanonicalJSON(raw []byte) ([]byte, error) {
 	if p := jsonProblem(raw, len(raw)); p != "" {
 		return nil, fmt.Errorf("%w JSON: %s", ErrInvalid, p)
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	out, err := appendCanonical(make([]byte, 0, len(raw)), dec, "")
+	out, err := canonical(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w JSON: %w", ErrInvalid, err)
 	}
@@ -74,6 +72,13 @@ func jsonProblem(raw []byte, maxBytes int) string {
 		return fmt.Sprintf("%s (at byte %d)", s.Error(), s.Offset)
 	}
 	return "it does not parse"
+}
+
+// canonical rewrites what has no jsonProblem; what is left to refuse are keys that are there twice.
+func canonical(raw []byte) ([]byte, error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	return appendCanonical(make([]byte, 0, len(raw)), dec, "")
 }
 
 // tooDeep looks only at brackets outside of strings, so that it needs no stack of its own.

@@ -71,7 +71,7 @@ func (c *checker) head() {
 			p = "it must be a JSON Schema: an object, true or false"
 		}
 		if p == "" {
-			p = canonicalProblem(w.InputSchema)
+			p = keyProblem(w.InputSchema)
 		}
 		c.add("input_schema", p)
 	}
@@ -186,7 +186,7 @@ func (c *checker) settings(at string, s settings) {
 		p = "it must be a JSON object"
 	}
 	if p == "" {
-		p = canonicalProblem(s.config)
+		p = keyProblem(s.config)
 	}
 	c.add(at+".config", p)
 }
@@ -253,10 +253,9 @@ func member(path, name string) string {
 	return path + "[" + quote(name) + "]"
 }
 
-func canonicalProblem(raw json.RawMessage) string {
-	_, err := CanonicalJSON(raw)
-	if err == nil {
-		return ""
+func keyProblem(raw json.RawMessage) string {
+	if _, err := canonical(raw); err != nil {
+		return err.Error()
 	}
-	return errors.Unwrap(err).Error()
+	return ""
 }
