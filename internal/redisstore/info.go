@@ -1,0 +1,114 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stepwell/stepwell/pkg/dag"
+)
+
+// serverInfo is what INFO and CONFIG tell of a server; what it does not tell is absent.
+type serverInfo map[string]string
+
+// readInfo asks a server about itself. A section that it does not know, or does not show, is left out.
+func readInfo(ctx context.Context, c redis.UniversalClient) (serverInfo, error) {
+	info := serverInfo{}
+	for _, section := range []string{"server", "memory", "persistence"} {
+		text, err := c.Info(ctx, section).Result()
+		if err := mapError(err); err != nil {
+			if isAnswer(err) {
+				continue
+			}
+			return nil, err
+		}
+		for line := range strings.Lines(text) {
+			if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+				info[name] = value
+			}
+		}
+	}
+	for _, name := range []string{"maxmemory-policy", "appendfsync", "save"} {
+		values, err := c.ConfigGet(ctx, name).Result()
+		if err := mapError(err); err != nil && !isAnswer(err) {
+			return nil, err
+		}
+		for k, v := range values {
+			info["config:"+k] = v
+		}
+	}
+	return info, nil
+}
+
+func (i serverInfo) number(name string) int64 {
+	n, err := strconv.ParseInt(i[name], 10, 64)
+	if err != nil {
+		return 0 // the server does not tell
+	}
+	return n
+}
+
+// policy is the eviction policy; "" when the server tells it in neither way.
+func (i serverInfo) policy() string {
+	if p, ok := i["maxmemory_policy"]; ok {
+		return p
+	}
+	return i["config:maxmemory-policy"]
+}
+
+func (i serverInfo) persistence() string {
+	save, knowsSave := i["config:save"]
+	switch {
+	case i["aof_enabled"] == "1" && i["config:appendfsync"] != "":
+		return "aof " + i["config:appendfsync"]
+	case i["aof_enabled"] == "1":
+		return "aof"
+	case i["aof_enabled"] == "" || !knowsSave:
+		return "unknown"
+	case save != "":
+		return "rdb"
+	}
+	return "none"
+}
+
+// Info implements [engine.Catalog]. For a cluster memory is the sum of all masters.
+func (s *Store) Info(ctx context.Context) (dag.StoreInfo, error) {
+	var mu sync.Mutex
+	var all dag.StoreInfo
+	err := eachMaster(ctx, s.client, func(ctx context.Context, c redis.UniversalClient) error {
+		info, err := readInfo(ctx, c)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		all.Version, all.Mode, all.Persistence = info["redis_version"], modeOf(s.client), info.persistence()
+		all.UsedMemory += info.number("used_memory")
+		all.MaxMemory += info.number("maxmemory")
+		return nil
+	})
+	if err != nil {
+		return dag.StoreInfo{}, fmt.Errorf("ask the server about itself: %w", mapError(err))
+	}
+	return all, nil
+}
+
+// modeOf is how the client reaches Redis.
+func modeOf(client redis.UniversalClient) string {
+	switch c := client.(type) {
+	case *redis.ClusterClient:
+		return "cluster"
+	case *redis.Client:
+		if c.Options().Addr == failoverAddr {
+			return "sentinel"
+		}
+	}
+	return "standalone"
+}
+
+// failoverAddr is what go-redis calls the address of a client that asks Sentinel for it.
+const failoverAddr = "FailoverClient"
