@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -78,7 +79,8 @@ func jsonProblem(raw []byte, maxBytes int) string {
 func canonical(raw []byte) ([]byte, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
-	return appendCanonical(make([]byte, 0, len(raw)), dec, "")
+	c := canonicalizer{dec: dec}
+	return c.value(make([]byte, 0, len(raw)))
 }
 
 // tooDeep looks only at brackets outside of strings, so that it needs no stack of its own.
@@ -102,93 +104,111 @@ func tooDeep(raw []byte) bool {
 	return false
 }
 
-// appendCanonical writes the next value of dec; at is the JSON pointer to it.
-func appendCanonical(out []byte, dec *json.Decoder, at string) ([]byte, error) {
-	token, err := dec.Token()
+type canonicalizer struct {
+	dec  *json.Decoder
+	path []string // keys of the objects around
+}
+
+func (c *canonicalizer) token() (json.Token, error) {
+	t, err := c.dec.Token()
 	if err != nil {
 		return nil, fmt.Errorf("read token: %w", err)
+	}
+	return t, nil
+}
+
+// value appends the next value.
+func (c *canonicalizer) value(out []byte) ([]byte, error) {
+	token, err := c.token()
+	if err != nil {
+		return nil, err
 	}
 	switch t := token.(type) {
 	case json.Delim:
 		if t == '[' {
-			return appendArray(out, dec, at)
+			return c.array(out)
 		}
-		return appendObject(out, dec, at)
+		return c.object(out)
 	case string:
 		return appendString(out, t), nil
 	case json.Number:
 		return append(out, t...), nil
 	case bool:
-		if t {
-			return append(out, "true"...), nil
-		}
-		return append(out, "false"...), nil
+		return strconv.AppendBool(out, t), nil
 	default:
 		return append(out, "null"...), nil
 	}
 }
 
-func appendArray(out []byte, dec *json.Decoder, at string) ([]byte, error) {
+func (c *canonicalizer) array(out []byte) ([]byte, error) {
 	out = append(out, '[')
 	var err error
-	for i := 0; dec.More(); i++ {
+	for i := 0; c.dec.More(); i++ {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		if out, err = appendCanonical(out, dec, at); err != nil {
+		if out, err = c.value(out); err != nil {
 			return nil, err
 		}
 	}
-	if _, err = dec.Token(); err != nil {
-		return nil, fmt.Errorf("read token: %w", err)
+	if _, err = c.token(); err != nil {
+		return nil, err
 	}
 	return append(out, ']'), nil
 }
 
-func appendObject(out []byte, dec *json.Decoder, at string) ([]byte, error) {
-	type member struct {
+func (c *canonicalizer) object(out []byte) ([]byte, error) {
+	type entry struct {
 		key   string
 		value []byte
 	}
-	var members []member
-	for dec.More() {
-		token, err := dec.Token()
+	var entries []entry
+	for c.dec.More() {
+		token, err := c.token()
 		if err != nil {
-			return nil, fmt.Errorf("read token: %w", err)
+			return nil, err
 		}
 		key, ok := token.(string)
 		if !ok {
 			return nil, io.ErrUnexpectedEOF
 		}
-		value, err := appendCanonical(nil, dec, at+"/"+key)
+		c.path = append(c.path, key)
+		value, err := c.value(nil)
 		if err != nil {
 			return nil, err
 		}
-		members = append(members, member{key, value})
+		c.path = c.path[:len(c.path)-1]
+		entries = append(entries, entry{key, value})
 	}
-	if _, err := dec.Token(); err != nil {
-		return nil, fmt.Errorf("read token: %w", err)
+	if _, err := c.token(); err != nil {
+		return nil, err
 	}
-	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.key, b.key) })
+	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.key, b.key) })
 	out = append(out, '{')
-	for i, m := range members {
+	for i, e := range entries {
 		if i > 0 {
-			if m.key == members[i-1].key {
-				return nil, fmt.Errorf("the key %s is there twice%s; remove one", quote(m.key), inside(at))
+			if e.key == entries[i-1].key {
+				return nil, fmt.Errorf("the key %s is there twice%s; remove one", quote(e.key), inside(c.path))
 			}
 			out = append(out, ',')
 		}
-		out = append(appendString(out, m.key), ':')
-		out = append(out, m.value...)
+		out = append(appendString(out, e.key), ':')
+		out = append(out, e.value...)
 	}
 	return append(out, '}'), nil
 }
 
-func inside(at string) string {
-	if at == "" {
+// inside is where an object stands, as a JSON pointer.
+func inside(path []string) string {
+	if len(path) == 0 {
 		return ""
 	}
-	return " in " + quote(at)
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	var b strings.Builder
+	for _, key := range path {
+		b.WriteString("/" + escape.Replace(key))
+	}
+	return " in " + quote(b.String())
 }
 
 // appendString escapes only what JSON demands.

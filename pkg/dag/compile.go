@@ -25,34 +25,7 @@ func Compile(w *Workflow, profiles ...string) (*Graph, error) {
 		Namespace: w.Namespace, Name: w.Name, Version: w.Version,
 		Profiles: slices.Clone(profiles), Timeout: cmp.Or(w.Timeout, DefaultRunTimeout),
 	}
-	p := planner{workflow: w, profiles: profiles}
-	order, children := sortSteps(w.Steps)
-	g.Nodes = make([]Node, len(order))
-	place := make([]int, len(order)) // in the topological order
-	for i, step := range order {
-		place[step] = i
-	}
-	var errs []error
-	for i, step := range order {
-		pl := p.plan(step)
-		if e := pl.conflict(); e != nil {
-			errs = append(errs, e)
-		}
-		config, err := canonicalOrNil(pl.config)
-		if err != nil {
-			return nil, fmt.Errorf("config of step %s: %w", w.Steps[step].Name, err)
-		}
-		slices.SortFunc(children[step], func(a, b int) int { return place[a] - place[b] })
-		g.Nodes[i] = Node{
-			Name: w.Steps[step].Name, Handler: w.Steps[step].Handler, Queue: pl.queue,
-			Parents: slices.Clone(w.Steps[step].DependsOn), Join: JoinNoneFailed,
-			Timeout: pl.timeout, Retry: pl.policy(), Config: config,
-		}
-		for _, child := range children[step] {
-			g.Nodes[i].Children = append(g.Nodes[i].Children, w.Steps[child].Name)
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := g.fill(w); err != nil {
 		return nil, err
 	}
 	sum, err := g.sum()
@@ -61,6 +34,37 @@ func Compile(w *Workflow, profiles ...string) (*Graph, error) {
 	}
 	g.Digest = sum
 	return g, nil
+}
+
+// fill makes the nodes of a graph from a valid workflow.
+func (g *Graph) fill(w *Workflow) error {
+	p := planner{workflow: w, profiles: g.Profiles}
+	order, children := sortSteps(w.Steps)
+	place := make([]int, len(order)) // in the topological order
+	for i, step := range order {
+		place[step] = i
+	}
+	g.Nodes = make([]Node, len(order))
+	var errs []error
+	for i, step := range order {
+		s, planned := &w.Steps[step], p.plan(step)
+		if e := planned.conflict(); e != nil {
+			errs = append(errs, e)
+		}
+		config, err := canonicalOrNil(planned.config)
+		if err != nil {
+			return fmt.Errorf("config of step %s: %w", s.Name, err)
+		}
+		g.Nodes[i] = Node{
+			Name: s.Name, Handler: s.Handler, Queue: planned.queue, Parents: slices.Clone(s.DependsOn), Join: JoinNoneFailed,
+			Timeout: planned.timeout, Retry: planned.policy(), Config: config,
+		}
+		slices.SortFunc(children[step], func(a, b int) int { return place[a] - place[b] })
+		for _, child := range children[step] {
+			g.Nodes[i].Children = append(g.Nodes[i].Children, w.Steps[child].Name)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (w *Workflow) checkProfiles(chosen []string) error {
@@ -102,8 +106,7 @@ func sortSteps(steps []Step) (order []int, children [][]int) {
 	}
 	order = make([]int, 0, len(steps))
 	for len(ready) > 0 {
-		i := ready[0]
-		heap.Remove(&ready, 0)
+		i := heap.Pop(&ready).(int) //nolint:forcetypeassert // an intHeap holds nothing else
 		order = append(order, i)
 		for _, child := range children[i] {
 			if missing[child]--; missing[child] == 0 {
@@ -116,10 +119,10 @@ func sortSteps(steps []Step) (order []int, children [][]int) {
 
 type intHeap []int
 
-func (h intHeap) Len() int           { return len(h) }
-func (h intHeap) Less(i, j int) bool { return h[i] < h[j] }
-func (h intHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *intHeap) Push(x any)        { *h = append(*h, x.(int)) } //nolint:forcetypeassert // only sortSteps pushes
+func (h *intHeap) Len() int           { return len(*h) }
+func (h *intHeap) Less(i, j int) bool { return (*h)[i] < (*h)[j] }
+func (h *intHeap) Swap(i, j int)      { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
+func (h *intHeap) Push(x any)         { *h = append(*h, x.(int)) } //nolint:forcetypeassert // as above
 func (h *intHeap) Pop() any {
 	last := (*h)[len(*h)-1]
 	*h = (*h)[:len(*h)-1]

@@ -189,7 +189,8 @@ func TestCompileProfileErrors(t *testing.T) {
 		{"none there", shape("a"), []string{"express"}, `profiles: there is no profile "express"; this workflow has none`},
 		{"twice", checkout(), []string{"express", "express"}, `profiles: profile "express" is chosen twice; choose it once`},
 		{
-			"do not go together", clash, []string{"slow", "quick"},
+			"do not go together", clash,
+			[]string{"slow", "quick"},
 			"profiles.slow.defaults.retry.base_delay: 1m0s is more than the max_delay of 1s (profiles.quick.defaults.retry); raise that or lower this",
 		},
 	}

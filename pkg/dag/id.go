@@ -52,7 +52,11 @@ func ParseTaskID(id string) (d Delivery, ok bool) {
 	run, rest, ok1 := strings.Cut(id, ":")
 	step, epoch, ok2 := strings.Cut(rest, ":e")
 	n, err := strconv.Atoi(epoch)
-	return Delivery{Run: run, Step: step, Epoch: n}, ok1 && ok2 && err == nil && n > 0
+	if !ok1 || !ok2 || err != nil || run == "" || step == "" || n < 1 {
+		return Delivery{}, false
+	}
+	d = Delivery{Run: run, Step: step, Epoch: n}
+	return d, d.TaskID() == id // no leading zero or sign
 }
 
 // EffectKey is what a handler sends to a provider so that an effect happens once: run:step, the same over all attempts, crashes and
