@@ -143,7 +143,7 @@ func (s *sweeper) expire(ctx context.Context, run string) {
 
 // takeOver gives the steps of silent workers a new epoch.
 func (s *sweeper) takeOver(ctx context.Context, guard *guard, due dag.Due) {
-	workers, now, err := s.store.Workers(ctx)
+	workers, _, err := s.store.Workers(ctx)
 	if err != nil {
 		return // without the list nobody can tell a crash from a shutdown; the next round can
 	}
@@ -152,18 +152,21 @@ func (s *sweeper) takeOver(ctx context.Context, guard *guard, due dag.Due) {
 		known[workers[i].ID] = &workers[i]
 	}
 	for _, claim := range due.Claims {
-		crash := s.isCrash(guard, claim, known[claim.Worker], now)
+		crash := s.isCrash(guard, claim, known[claim.Worker])
 		s.reissue(ctx, claim, crash)
 	}
 }
 
-// isCrash tells a process that died from one that is alive, signed off, or could not renew because Redis was away. Only the first counts.
-func (s *sweeper) isCrash(guard *guard, claim dag.DeadClaim, worker *dag.WorkerInfo, now time.Time) bool {
-	if claim.Leaving || (worker != nil && (worker.Alive(now) || !worker.LeftAt.IsZero())) {
+// isCrash tells a process that died from one that lives, signed off, or could not renew because Redis was away. Only the first counts.
+//
+// A live process is heard of every heartbeat, a third of the TTL at most: when a lease runs out it was heard of in the lease's last third. A
+// dead one was heard of for the last time before it missed the claim's next renewal, in the lease's first third. The middle tells them apart.
+func (s *sweeper) isCrash(guard *guard, claim dag.DeadClaim, worker *dag.WorkerInfo) bool {
+	renewed := claim.Lease.Add(-s.cfg.TTL)
+	if claim.Leaving || guard.awaySince(renewed) {
 		return false
 	}
-	renewed := claim.Lease.Add(-s.cfg.TTL)
-	return !guard.awaySince(renewed)
+	return worker == nil || (worker.LeftAt.IsZero() && worker.SeenAt.Sub(renewed) < s.cfg.TTL/2)
 }
 
 func (s *sweeper) reissue(ctx context.Context, claim dag.DeadClaim, crash bool) {

@@ -25,7 +25,12 @@ func TestSilentWorkerIsTakenOver(t *testing.T) {
 		meanwhile func(r *rig, c *dag.Claim)
 		crashes   int
 	}{
-		"dead":       {func(*rig, *dag.Claim) {}, 1},
+		"dead": {func(*rig, *dag.Claim) {}, 1},
+		"dead right after an announcement": {func(r *rig, _ *dag.Claim) {
+			r.store.Advance(4 * time.Second) // the claim was not renewed since
+			r.announce("w1", false)
+			r.store.Advance(-4 * time.Second)
+		}, 1},
 		"signed off": {func(r *rig, _ *dag.Claim) { r.announce("w1", true) }, 0},
 		"leaving": {func(r *rig, c *dag.Claim) {
 			if _, err := r.Heartbeat(r.t.Context(), c.ClaimRef, true); err != nil {

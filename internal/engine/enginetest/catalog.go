@@ -23,7 +23,7 @@ func (m *Memory) PutWorkflow(_ context.Context, reg dag.Registration, overwrite 
 	case ok && present.Digest == reg.Digest:
 		return nil
 	case ok && !overwrite:
-		return fmt.Errorf("%w: %s@%s is registered with another definition", engine.ErrConflict, name, version)
+		return fmt.Errorf("%w: %s@%s is registered with another definition; raise the version", engine.ErrConflict, name, version)
 	}
 	if m.workflows[name] == nil {
 		m.workflows[name] = map[string]dag.Registration{}
