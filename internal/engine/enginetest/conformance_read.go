@@ -266,7 +266,7 @@ func readStats(s *script) {
 // registration is what a test puts into the catalogue. When it was registered is the store's to say.
 func (s *script) registration(name, version, source string) dag.Registration {
 	w := workflow(name, version, "a", "b<a")
-	w.Description, w.InputSchema = source, json.RawMessage(`{"type":"object"}`)
+	w.Steps[0].Handler, w.InputSchema = "test."+source, json.RawMessage(`{"type":"object"}`)
 	digest, err := w.Digest()
 	s.want("digest", err, nil)
 	return dag.Registration{Workflow: &w, Digest: digest, Source: source}

@@ -1,0 +1,362 @@
+package enginetest
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stepwell/stepwell/pkg/dag"
+)
+
+// maxRuns bounds the runs of a sequence, so that commands meet the same ones again.
+const maxRuns = 6
+
+// gambler plays drawn commands. It chooses by the state after the last one, and remembers what it once asked for, to ask again.
+type gambler struct {
+	*script
+	creates []dag.NewRun
+	begins  []dag.BeginRequest
+	retries []dag.RetryRequest
+}
+
+// place is a step of a run, as the state has it.
+type place struct {
+	run, step string
+	graph     *dag.Graph
+	fields    Fields
+}
+
+// places lists the steps in one of the states, in a fixed order.
+func (g *gambler) places(states ...dag.StepState) []place {
+	var list []place
+	for _, run := range g.runs() {
+		graph := g.graphOf(run)
+		for i := range graph.Nodes {
+			name := graph.Nodes[i].Name
+			if f := g.state.Steps[run][name]; slices.Contains(states, f.step()) {
+				list = append(list, place{run, name, graph, f})
+			}
+		}
+	}
+	return list
+}
+
+func (g *gambler) runs() []string { return slices.Sorted(maps.Keys(g.state.Runs)) }
+
+func (g *gambler) graphOf(run string) *dag.Graph {
+	return g.graphs[slices.IndexFunc(g.graphs, func(graph *dag.Graph) bool { return graph.Digest == g.state.Runs[run]["def"] })]
+}
+
+// pick returns one of the elements; ok is false when there are none.
+func pick[T any](list []T, n int) (one T, ok bool) {
+	if len(list) == 0 {
+		return one, false
+	}
+	return list[n%len(list)], true
+}
+
+// crashed keeps the places whose step crashed before, if there are any.
+func crashed(list []place) []place {
+	before := slices.DeleteFunc(slices.Clone(list), func(p place) bool { return p.fields["crashes"] == "" })
+	if len(before) > 0 {
+		return before
+	}
+	return list
+}
+
+// at makes a place the one that the script is about; ok is false when there is no place in these states.
+// Every other one is a step that crashed before, or three crashes would be rare.
+func (g *gambler) at(n int, states ...dag.StepState) (p place, ok bool) {
+	list := g.places(states...)
+	if n%2 == 0 {
+		list = crashed(list)
+	}
+	p, ok = pick(list, n/2)
+	g.run, g.graph = p.run, p.graph
+	return p, ok
+}
+
+// played tells whether there was anything to do the command to.
+type played bool
+
+func (g *gambler) play(c command) played {
+	switch c.Do {
+	case "tick":
+		g.advance(clockSteps()[c.How%len(clockSteps())])
+		return true
+	case "create":
+		return g.playCreate(c)
+	case "begin", "begin wrongly":
+		return g.playBegin(c)
+	case "heartbeat":
+		return g.playHeartbeat(c)
+	case "complete", "fail", "release", "too big":
+		return g.playAnswer(c)
+	case "answer wrongly":
+		return g.playOldAnswer(c)
+	case "reissue", "take over":
+		return g.playReissue(c)
+	case "retry":
+		return g.playRetry(c)
+	case "expire":
+		return g.playExpire(c)
+	case "due":
+		g.due([]int{5, 6, dag.PartitionOf("test", "one", "k0")}[c.Pick%3], 1+c.How%10)
+		return true
+	case "hand over", "later":
+		return g.playHandOver(c)
+	case "hold":
+		return g.playHold(c)
+	case "look":
+		return g.playLook(c)
+	default:
+		return false
+	}
+}
+
+func (g *gambler) playCreate(c command) played {
+	if again, ok := pick(g.creates, c.Pick); ok && (c.How%6 == 0 || len(g.creates) >= maxRuns) {
+		if again.Key != "" && c.How%8 > 0 { // another caller with this key, with the same body or another
+			again = g.newRun(again.Graph, func(r *dag.NewRun) { r.Key, r.Fingerprint, r.Timeout = again.Key, "f"+strconv.Itoa(c.How%2), time.Hour })
+		}
+		_, _ = g.create(again)
+		return true
+	}
+	run := g.newRun(g.graphs[c.Pick%2], func(r *dag.NewRun) {
+		r.Timeout = []time.Duration{time.Hour, time.Minute}[c.How%5/4]
+		switch {
+		case c.How%3 == 0: // one of a few keys, with one of two bodies
+			r.Key, r.Fingerprint = "k"+strconv.Itoa(c.How/3%3), "f"+strconv.Itoa(c.How/9%5/4)
+		case c.How%7 == 1:
+			r.StartAt = g.now.Add(clockSteps()[c.How/7%len(clockSteps())])
+			r.ID = dag.NewRunID(6, strings.Repeat("0", 20)+strconv.Itoa(100_000+g.count))
+		}
+		if c.How%4 == 1 {
+			r.Labels = map[string]string{"tier": "gold", "é": "<&>"}
+		}
+	})
+	if _, err := g.create(run); err == nil {
+		g.creates = append(g.creates, run)
+	}
+	return true
+}
+
+// playBegin begins a step that waits for it, or one that does not, or with something wrong about the request.
+func (g *gambler) playBegin(c command) played {
+	if again, ok := pick(g.begins, c.Pick); ok && c.Do == "begin wrongly" && c.How%6 == 0 {
+		g.begin(again)
+		return true
+	}
+	states := []dag.StepState{dag.StepQueued, dag.StepRetrying}
+	if c.Do == "begin wrongly" && c.How%6 >= 4 {
+		states = dag.AllStepStates()
+	}
+	p, ok := g.at(c.Pick, states...)
+	if !ok {
+		return false
+	}
+	req := g.request(p.step, g.nonce())
+	req.Alone = c.How%3 > 0
+	if c.Do == "begin wrongly" {
+		switch c.How % 6 {
+		case 1:
+			req.Epoch += c.How%2*2 - 1
+		case 2:
+			req.Run = dag.NewRunID(5, "00000000000000000000000ZZZ")
+		case 3:
+			req.Def = "0123456789abcdef0123456789abcdef"
+		}
+	}
+	if g.begin(req).Verdict == dag.VerdictRun {
+		g.begins = append(g.begins, req)
+	}
+	return true
+}
+
+// anyClaim is a claim that was once made, and is most likely not any more.
+func (g *gambler) anyClaim(n int) (ref dag.ClaimRef, ok bool) {
+	req, ok := pick(g.begins, n)
+	return dag.ClaimRef{Run: req.Run, Step: req.Step, Def: req.Def, Nonce: req.Nonce}, ok
+}
+
+func (g *gambler) playHeartbeat(c command) played {
+	ref, ok := g.anyClaim(c.Pick)
+	if p, running := g.at(c.Pick, dag.StepRunning); running && c.How%2 == 0 {
+		ref, ok = g.ref(p.step, p.fields["claim"]), true
+	}
+	if ok {
+		g.heartbeat(dag.HeartbeatRequest{ClaimRef: ref, TTL: ttl, Leaving: c.How%5 == 0})
+	}
+	return played(ok)
+}
+
+func (g *gambler) playAnswer(c command) played {
+	p, ok := g.at(c.Pick, dag.StepRunning)
+	if ok {
+		g.answer(c, g.ref(p.step, p.fields["claim"]))
+	}
+	return played(ok)
+}
+
+// playOldAnswer sends what another command would send, under a claim that most likely does not hold.
+func (g *gambler) playOldAnswer(c command) played {
+	ref, ok := g.anyClaim(c.Pick)
+	if c.How%7 == 0 {
+		ref.Nonce = g.nonce()
+	}
+	if ok {
+		c.Do = []action{"complete", "fail", "release"}[c.How%3]
+		g.answer(c, ref)
+	}
+	return played(ok)
+}
+
+func (g *gambler) answer(c command, ref dag.ClaimRef) {
+	switch c.Do {
+	case "complete":
+		g.complete(dag.CompleteRequest{ClaimRef: ref, Output: json.RawMessage(`{"n":` + strconv.Itoa(c.How) + `.0}`)})
+	case "too big":
+		g.complete(dag.CompleteRequest{ClaimRef: ref, Output: make(json.RawMessage, dag.MaxRunBytes)})
+	case "fail":
+		cause := dag.StepError{Code: "C" + strconv.Itoa(c.How%4), Message: "é <fails> \"so\"", Retryable: c.How%4 > 0, Refused: c.How%8 == 0}
+		g.fail(dag.FailRequest{ClaimRef: ref, Error: cause, Delay: max(0, clockSteps()[c.How/8%len(clockSteps())])})
+	default:
+		g.release(ref)
+	}
+}
+
+// playReissue reissues a step as it is, or as it no longer is. A takeover mostly waits for the end of the lease.
+func (g *gambler) playReissue(c command) played {
+	states := []dag.StepState{dag.StepQueued, dag.StepRetrying}
+	if c.Do == "take over" {
+		states = []dag.StepState{dag.StepRunning}
+	}
+	p, ok := g.at(c.Pick, states...)
+	if !ok {
+		return false
+	}
+	if lease := time.UnixMilli(p.fields.number("lease")); c.Do == "take over" && c.How%5 > 0 && lease.After(g.now) {
+		g.advance(lease.Sub(g.now))
+	}
+	req := g.asSeen(p.step, c.How%7 > 0, []time.Duration{0, 0, 5 * time.Second}[c.How%3])
+	switch c.How % 16 {
+	case 1:
+		req.Epoch++
+	case 2:
+		req.Nonce = "another"
+	case 3:
+		req.State = dag.StepWaiting
+	}
+	g.reissue(req)
+	return true
+}
+
+func (g *gambler) playRetry(c command) played {
+	if again, ok := pick(g.retries, c.Pick); ok && c.How%5 == 0 {
+		g.retry(again)
+		return true
+	}
+	states := []dag.StepState{dag.StepFailed, dag.StepRetrying}
+	if c.How%5 == 1 {
+		states = dag.AllStepStates()
+	}
+	p, ok := g.at(c.Pick, states...)
+	if !ok {
+		return false
+	}
+	req := g.retryRequest(p.step)
+	switch {
+	case c.How%5 == 2:
+		req.Step = ""
+	case c.How%11 == 3:
+		req.Run = dag.NewRunID(5, "00000000000000000000000ZZZ")
+	case c.How%11 == 4:
+		req.Step = "nosuchstep"
+	}
+	g.retry(req)
+	g.retries = append(g.retries, req)
+	return true
+}
+
+func (g *gambler) playExpire(c command) played {
+	run, ok := pick(g.runs(), c.Pick)
+	if c.How%8 == 0 {
+		run, ok = dag.NewRunID(5, "00000000000000000000000ZZZ"), true
+	}
+	if !ok {
+		return false
+	}
+	if deadline := time.UnixMilli(g.state.Runs[run].number("deadline")); c.How%4 == 1 && deadline.After(g.now) {
+		g.advance(deadline.Sub(g.now))
+	}
+	g.expire(run)
+	return true
+}
+
+func (g *gambler) playHandOver(c command) played {
+	p, ok := g.at(c.Pick, dag.StepQueued)
+	if !ok {
+		return false
+	}
+	d := g.delivery(p.step)
+	if c.Do == "later" {
+		g.later(d, time.Duration(c.How%5000)*time.Millisecond)
+		return true
+	}
+	old := d
+	old.Epoch--
+	g.handedOver(old, d)
+	return true
+}
+
+// playHold pauses a run or begins to cancel it, as far as the store can tell. A paused run stays so until it ends: its queued
+// steps have no sends, and the verbs that would resume or cancel them are not here.
+func (g *gambler) playHold(c command) played {
+	run, ok := pick(g.runs(), c.Pick)
+	if !ok {
+		return false
+	}
+	if g.state.Runs[run]["state"] != string(dag.RunRunning) {
+		return false
+	}
+	g.setRunState(run, []dag.RunState{dag.RunPaused, dag.RunCancelling, dag.RunCancelling}[c.How%3])
+	return true
+}
+
+// playLook compares what subjects show of a run and of the whole.
+func (g *gambler) playLook(c command) played {
+	run, ok := pick(g.runs(), c.Pick)
+	if !ok {
+		return false
+	}
+	g.run = run
+	g.view()
+	g.log()
+	_, _ = read(g.rig, "graph", func(ctx context.Context, s Subject) (*dag.Graph, error) { return s.Graph(ctx, run) })
+	_, _ = read(g.rig, "stats", func(ctx context.Context, s Subject) (dag.StoreStats, error) {
+		stats, err := s.Stats(ctx)
+		maps.DeleteFunc(stats.Runs, func(_ dag.RunState, n int64) bool { return n == 0 })
+		return stats, err
+	})
+	_, _ = read(g.rig, "dead letters", func(ctx context.Context, s Subject) ([]dag.DeadLetter, error) {
+		return allLetters(ctx, s, dag.DeadLetterQuery{Limit: 1 + c.How%5})
+	})
+	return true
+}
+
+// allLetters reads page after page.
+func allLetters(ctx context.Context, s Subject, q dag.DeadLetterQuery) ([]dag.DeadLetter, error) {
+	var all []dag.DeadLetter
+	for {
+		page, err := s.DeadLetters(ctx, q)
+		all = append(all, page.Letters...)
+		if err != nil || page.Next == "" {
+			return all, err
+		}
+		q.Cursor = page.Next
+	}
+}
