@@ -24,7 +24,7 @@ type registration struct {
 // PutWorkflow implements [engine.Catalog]. RegisteredAt is the server's time, whatever reg says.
 func (s *Store) PutWorkflow(ctx context.Context, reg dag.Registration, overwrite bool) error {
 	name, version := reg.Workflow.FullName(), reg.Workflow.Version
-	raw, err := json.Marshal(registration{Source: reg.Source, Workflow: reg.Workflow})
+	raw, err := marshal(registration{Source: reg.Source, Workflow: reg.Workflow})
 	if err != nil {
 		return fmt.Errorf("register workflow %s: %w", name, err)
 	}
@@ -108,7 +108,7 @@ type worker struct {
 
 // PutWorker implements [engine.Catalog]. SeenAt and LeftAt are the server's time, whatever w says.
 func (s *Store) PutWorker(ctx context.Context, w dag.WorkerInfo, left bool) error {
-	raw, err := json.Marshal(worker{
+	raw, err := marshal(worker{
 		ID: w.ID, Host: w.Host, PID: w.PID, Queues: w.Queues, Handlers: w.Handlers, Running: w.Running, TTL: w.TTL.Milliseconds(),
 	})
 	if err == nil {

@@ -93,7 +93,7 @@ func (s *Store) Complete(ctx context.Context, req dag.CompleteRequest) (dag.Sett
 
 // Fail implements [engine.Claims].
 func (s *Store) Fail(ctx context.Context, req dag.FailRequest) (dag.Settled, error) {
-	failure, err := json.Marshal(req.Error)
+	failure, err := marshal(req.Error)
 	if err != nil {
 		return dag.Settled{}, fmt.Errorf("fail step %s of run %s: write the error: %w", req.Step, req.Run, err)
 	}

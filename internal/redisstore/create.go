@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -55,7 +54,7 @@ func (s *Store) createCall(run *dag.NewRun) (call, error) {
 		labels = append(labels, s.keys.key("idx_label", at))
 	}
 	if len(run.Labels) > 0 {
-		raw, err := json.Marshal(run.Labels)
+		raw, err := marshal(run.Labels)
 		if err != nil {
 			return call{}, fmt.Errorf("labels: %w", err)
 		}

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -47,9 +48,10 @@ func freeze(g *dag.Graph) ([]any, error) {
 			roots = append(roots, frozenChild{Name: n.Name, Handler: n.Handler, Queue: n.Queue})
 		}
 	}
-	var f fields
+	graph, err := g.MarshalJSON() // itself, because json.Marshal would escape its text
+	f := fields{err: err}
 	f.add("total", len(g.Nodes))
-	f.add("graph", g)
+	f.add("graph", json.RawMessage(graph))
 	f.add("steps", names)
 	f.add("roots", roots)
 	for i := range g.Nodes {
@@ -78,11 +80,21 @@ type fields struct {
 }
 
 func (f *fields) add(name string, v any) {
-	raw, err := json.Marshal(v)
-	if err != nil && f.err == nil {
-		f.err = err
+	if f.err != nil {
+		return
 	}
+	raw, err := marshal(v)
+	f.err = err
 	f.pairs = append(f.pairs, name, string(raw))
+}
+
+// marshal is json.Marshal without escapes for HTML.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 func newFrozenStep(n *dag.Node) frozenStep {

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -86,7 +87,7 @@ func (s *Store) Info(ctx context.Context) (dag.StoreInfo, error) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		all.Version, all.Mode, all.Persistence = info["redis_version"], modeOf(s.client), info.persistence()
+		all.Version, all.Mode, all.Persistence = cmp.Or(info["redis_version"], "unknown"), modeOf(s.client), info.persistence()
 		all.UsedMemory += info.number("used_memory")
 		all.MaxMemory += info.number("maxmemory")
 		return nil

@@ -4,6 +4,7 @@
 -- Returns: OK | OK_ALREADY | CONFLICT | NORUN, each with run_state
 -- OOM: allow
 -- Uses: now log run step def failure
+-- Longer than most: nothing may be written before every active step has been read.
 local id = ARGV[1]
 local s = {
   id = id, now = now(), run = KEYS[1], steps = KEYS[2], log = KEYS[3], def = KEYS[4], agenda = KEYS[5], claims = KEYS[6],
