@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Place an order over REST with curl, follow it to its end, and see what the API says to a bad one.
+#
+#   STEPWELL_URL=http://127.0.0.1:8080 examples/rest/place_order.sh [idempotency key]
+#
+# Needs curl 7.76 or newer. Run it twice with one key: it is the same order, charged once.
+set -euo pipefail
+url=${STEPWELL_URL:-http://127.0.0.1:8080}
+key=${1:-order-$(date +%s)-$$}
+
+# region: place
+# The key is yours to choose: the number of the cart, for example. Whatever happens, send the same body with the same key again.
+placed=$(curl -sS --fail-with-body "$url/v1/orders" \
+	-H 'Content-Type: application/json' -H "Idempotency-Key: $key" -d '{
+	"cart_items": [{"product_id": 1, "quantity": 2}, {"product_id": 3, "quantity": 1}],
+	"payment_info": {"method": "credit_card", "amount": 324.56, "currency": "USD", "token": "test_success_visa_4242424242424242"},
+	"customer_info": {"email": "ada@example.com", "name": "Ada Lovelace"}
+}')
+run=$(sed -nE 's/.*"run_id": *"([^"]+)".*/\1/p' <<<"$placed")
+# endregion
+echo "order $key is run $run"
+
+# region: follow
+order=$(curl -sS --fail-with-body "$url/v1/orders/$run")
+while [[ $order =~ \"status\":\ *\"processing\" ]]; do
+	sleep 0.5
+	order=$(curl -sS --fail-with-body "$url/v1/orders/$run")
+done
+echo "$order"
+# endregion
+[[ $order =~ \"status\":\ *\"completed\" ]] || exit 1
+
+echo 'a bad order:'
+# region: bad
+# Errors are application/problem+json: a stable code, and a pointer to each field that is wrong.
+curl -sS "$url/v1/orders" -w '\n(HTTP %{http_code})\n' \
+	-H 'Content-Type: application/json' -H "Idempotency-Key: $key-bad" -d '{
+	"cart_items": [{"product_id": 1, "quantity": 0}],
+	"payment_info": {"method": "shells", "amount": 1, "currency": "USD"},
+	"customer_info": {"email": "ada@example.com", "name": "Ada Lovelace"}
+}'
+# endregion
