@@ -21,7 +21,7 @@ func OpenMemory(t TB) Subject {
 
 type memorySubject struct{ *Memory }
 
-func (m memorySubject) Dump(context.Context) (State, error) { return m.Memory.Dump(), nil }
+func (m memorySubject) Dump(context.Context) (State, error) { return m.dump(), nil }
 
 func (m memorySubject) SetTime(_ context.Context, now time.Time) error {
 	m.Memory.SetTime(now)
@@ -41,6 +41,12 @@ func (m memorySubject) SetRunState(_ context.Context, id string, state dag.RunSt
 
 // Dump returns all that the store holds of runs, normalized.
 func (m *Memory) Dump() State {
+	s := m.dump()
+	s.Normalize()
+	return s
+}
+
+func (m *Memory) dump() State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := NewState()
@@ -57,7 +63,6 @@ func (m *Memory) Dump() State {
 		maps.Copy(s.Doubts, p.doubts)
 		maps.Copy(s.DLQ, p.dlq)
 	}
-	s.Normalize()
 	return s
 }
 

@@ -59,21 +59,24 @@ func pick[T any](list []T, n int) (one T, ok bool) {
 	return list[n%len(list)], true
 }
 
-// crashed keeps the places whose step crashed before, if there are any.
-func crashed(list []place) []place {
-	before := slices.DeleteFunc(slices.Clone(list), func(p place) bool { return p.fields["crashes"] == "" })
-	if len(before) > 0 {
-		return before
+// rare keeps the places in runs that are paused or cancelling and those of steps that crashed, if there are any.
+func (g *gambler) rare(list []place) []place {
+	few := slices.DeleteFunc(slices.Clone(list), func(p place) bool {
+		state := dag.RunState(g.state.Runs[p.run]["state"])
+		return p.fields["crashes"] == "" && state != dag.RunPaused && state != dag.RunCancelling
+	})
+	if len(few) > 0 {
+		return few
 	}
 	return list
 }
 
 // at makes a place the one that the script is about; ok is false when there is no place in these states.
-// Every other one is a step that crashed before, or three crashes would be rare.
+// Every other time it is a rare one.
 func (g *gambler) at(n int, states ...dag.StepState) (p place, ok bool) {
 	list := g.places(states...)
 	if n%2 == 0 {
-		list = crashed(list)
+		list = g.rare(list)
 	}
 	p, ok = pick(list, n/2)
 	g.run, g.graph = p.run, p.graph
@@ -160,7 +163,7 @@ func (g *gambler) playBegin(c command) played {
 		return false
 	}
 	req := g.request(p.step, g.nonce())
-	req.Alone = c.How%3 > 0
+	req.Alone = c.How%2 == 0
 	if c.Do == "begin wrongly" {
 		switch c.How % 6 {
 		case 1:
@@ -334,6 +337,8 @@ func (g *gambler) playLook(c command) played {
 		return false
 	}
 	g.run = run
+	g.quiet = true
+	defer func() { g.quiet = false }()
 	g.view()
 	g.log()
 	_, _ = read(g.rig, "graph", func(ctx context.Context, s Subject) (*dag.Graph, error) { return s.Graph(ctx, run) })

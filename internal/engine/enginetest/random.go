@@ -107,16 +107,18 @@ func commands() *rapid.Generator[[]command] {
 	one := rapid.Custom(func(t *rapid.T) command {
 		return command{
 			Do:    rapid.SampledFrom(actions()).Draw(t, "do"),
-			Pick:  spread(rapid.Uint16().Draw(t, "pick")),
-			How:   spread(rapid.Uint16().Draw(t, "how")),
+			Pick:  evenly(t, "pick"),
+			How:   evenly(t, "how"),
 			Again: rapid.Bool().Draw(t, "again"),
 		}
 	})
 	return rapid.SliceOfN(one, 60, 180)
 }
 
-// spread evens out what rapid draws: it prefers small numbers, and so the first of all variants.
-func spread(n uint16) int { return int(n * 40503) }
+// evenly draws a number from 0 to 65535. Two draws make it: rapid prefers small numbers, and so the first of all variants.
+func evenly(t *rapid.T, label string) int {
+	return int(rapid.Uint16().Draw(t, label)*40503 ^ rapid.Uint16().Draw(t, label)*30011)
+}
 
 // plan is one drawn sequence, with the workflows of its runs.
 type plan struct {
