@@ -94,8 +94,8 @@ func (m *Metrics) Hooks() engine.Hooks {
 	}
 }
 
-// Abandoned changes the number of handlers that were left behind at their timeout: +1 when one is, -1 when it returns after all.
-func (m *Metrics) Abandoned(change int) { m.abandoned.Add(float64(change)) }
+// Abandoned sets the number of handlers that were left behind at their timeout and still run.
+func (m *Metrics) Abandoned(n int) { m.abandoned.Set(float64(n)) }
 
 // Handler serves what was gathered. A collector that fails costs its own metrics only.
 func Handler(g prometheus.Gatherer) http.Handler {

@@ -90,7 +90,7 @@ func TestMetricsCountWhatHooksTell(t *testing.T) {
 	h.EnqueueFailed(dag.Send{Queue: "shop"}, errors.New("away"))
 	h.Swept(3*time.Second, time.Millisecond)
 	m.Abandoned(2)
-	m.Abandoned(-1)
+	m.Abandoned(1)
 	got := scrape(t, reg)
 	for _, line := range []string{
 		`stepwell_runs_started_total{workflow="shop/order"} 1`,
