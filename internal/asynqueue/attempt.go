@@ -113,15 +113,14 @@ func (a *attempt) beat(ctx context.Context, leaving bool) (lost bool) {
 func (a *attempt) call(life, ctx context.Context, h tasks.Handler) outcome {
 	step := tasks.NewStep(*a.claim, a.w.fetcher(a.claim), a.w.stepLog(a.claim))
 	returned := make(chan outcome, 1)
-	go func() {
-		out := invoke(ctx, step, h)
+	go invoke(ctx, step, h, func(out outcome) {
 		if a.state.CompareAndSwap(handlerRuns, handlerReturned) {
 			returned <- out
 			return
 		}
 		a.w.countAbandoned(-1)
 		a.w.opts.Log.WarnContext(ctx, "abandoned handler returned; its result is dropped", "run", a.claim.Run, "step", a.claim.Step, "attempt", a.claim.Attempts)
-	}()
+	})
 	timer := time.NewTimer(a.claim.Timeout + abandonAfter)
 	defer timer.Stop()
 	var out outcome

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -17,8 +16,8 @@ const (
 )
 
 // drain stops fetching, waits for handlers, ends their contexts when the grace time is almost over, marks what still runs, and signs off.
-// leave ends all that is ours and returns where the sign-off reports.
-func (w *Worker) drain(life context.Context, server *asynq.Server, leave func() <-chan error) error {
+// stop ends asynq's server and returns when all deliveries have been answered. leave ends all that is ours and returns where the sign-off reports.
+func (w *Worker) drain(life context.Context, stop func(), leave func() <-chan error) error {
 	last := min(leaveTime, w.opts.Grace/2)
 	over := time.NewTimer(w.opts.Grace)
 	defer over.Stop()
@@ -26,8 +25,7 @@ func (w *Worker) drain(life context.Context, server *asynq.Server, leave func() 
 	down := make(chan struct{})
 	go func() {
 		defer close(down)
-		server.Stop() // at once; Shutdown by itself would first wait for other parts of asynq
-		server.Shutdown()
+		stop()
 	}()
 	if !within(down, w.opts.Grace-last) {
 		w.endHandlers()

@@ -22,28 +22,33 @@ type outcome struct {
 	gone   bool           // the process ends and the handler still runs
 }
 
-// invoke calls the handler. A panic becomes a fault.
-func invoke(ctx context.Context, step *tasks.Step, h tasks.Handler) (out outcome) {
+// invoke calls the handler and reports what became of it, also when it panics or ends its goroutine.
+func invoke(ctx context.Context, step *tasks.Step, h tasks.Handler, report func(outcome)) {
+	var out outcome
 	returned := false
 	defer func() {
-		if returned {
-			return
+		if !returned {
+			out = outcome{fault: faultOf(recover())}
 		}
-		message := "the handler ended its goroutine (runtime.Goexit)"
-		if v := recover(); v != nil {
-			message = fmt.Sprintf("panic: %v", v)
-		}
-		out = outcome{fault: &dag.StepError{
-			Code: dag.CodePanic, Message: clip(message, dag.MaxErrorBytes), Retryable: true,
-			Stack: clip(string(debug.Stack()), maxStackBytes),
-		}}
+		report(out)
 	}()
-	output, err := h(ctx, step)
-	returned = true
-	if err == nil && len(output) == 0 {
-		output = json.RawMessage("null")
+	out.output, out.err = h(ctx, step)
+	if out.err == nil && len(out.output) == 0 {
+		out.output = json.RawMessage("null")
 	}
-	return outcome{output: output, err: err}
+	returned = true
+}
+
+// faultOf makes a panic's value a failed attempt; nil is that of runtime.Goexit. It must be called while the stack still is the panic's.
+func faultOf(panicked any) *dag.StepError {
+	message := "the handler ended its goroutine (runtime.Goexit)"
+	if panicked != nil {
+		message = fmt.Sprintf("panic: %v", panicked)
+	}
+	return &dag.StepError{
+		Code: dag.CodePanic, Message: clip(message, dag.MaxErrorBytes), Retryable: true,
+		Stack: clip(string(debug.Stack()), maxStackBytes),
+	}
 }
 
 // checkOutput finds what makes an output unfit to be kept. Such a step fails for good: the effect has happened, and would happen again.

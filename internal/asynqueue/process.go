@@ -10,6 +10,7 @@ import (
 
 	"github.com/hibiken/asynq"
 
+	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/pkg/dag"
 	"github.com/stepwell/stepwell/pkg/tasks"
 )
@@ -98,22 +99,27 @@ func (w *Worker) run(life context.Context, begun dag.Begun, err error, name stri
 // The only exception is a first begin that found no connection. go-redis may have sent it before that and lost the reply; then a claim
 // stays that nobody renews, and the sweeper issues the step again without counting a crash, for this worker is alive.
 func (w *Worker) begin(life context.Context, req dag.BeginRequest) (dag.Begun, error) {
-	var notSent error
+	var giveUp error
 	begun, ok := repeat(life, w, "begin", req.Delivery, func(n int) (dag.Begun, error) {
 		begun, err := w.engine.Begin(life, req)
-		if op, is := errors.AsType[*net.OpError](err); is && op.Op == "dial" && n == 1 {
-			notSent = err
+		op, isNet := errors.AsType[*net.OpError](err)
+		switch {
+		case err == nil || life.Err() != nil:
+			return begun, err
+		case isNet && op.Op == "dial" && n == 1:
+			giveUp = w.tell(answer{call: callNone, word: wordNotSent}, 0, err.Error())
+			return dag.Begun{}, nil
+		case !errors.Is(err, engine.ErrUnavailable):
+			w.opts.Log.ErrorContext(life, "step cannot be begun", "run", req.Run, "step", req.Step, "err", err)
+			giveUp = w.tell(answer{call: callNone, word: wordRefused}, 0, err.Error())
 			return dag.Begun{}, nil
 		}
 		return begun, err
 	})
-	switch {
-	case !ok:
+	if !ok {
 		return dag.Begun{}, w.tellShutdown()
-	case notSent != nil:
-		return dag.Begun{}, w.tell(answer{call: callNone, word: wordNotSent}, 0, notSent.Error())
 	}
-	return begun, nil
+	return begun, giveUp
 }
 
 func (w *Worker) tellShutdown() error {

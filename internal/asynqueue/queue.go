@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -66,12 +67,15 @@ func NewQueue(client redis.UniversalClient, opts Options) (*Queue, error) {
 	}, nil
 }
 
+// prefixPattern is that of the key prefix: nothing that asynq would take for a hash tag.
+var prefixPattern = regexp.MustCompile(`^[a-z0-9-]{1,16}$`)
+
 func checkPrefix(prefix string) (string, error) {
 	if prefix == "" {
 		return DefaultPrefix, nil
 	}
-	if err := dag.CheckName("key prefix", prefix); err != nil {
-		return "", fmt.Errorf("asynqueue: %w", err)
+	if !prefixPattern.MatchString(prefix) {
+		return "", fmt.Errorf("%w prefix %q of queue names: 1 to 16 of a-z, 0-9 and -", dag.ErrInvalid, prefix)
 	}
 	return prefix, nil
 }

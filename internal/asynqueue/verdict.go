@@ -42,6 +42,7 @@ const (
 const (
 	wordNoHandler    = "NO_HANDLER"    // this worker lacks the handler
 	wordNotSent      = "NOT_SENT"      // Redis was away before the first begin was sent
+	wordRefused      = "REFUSED"       // Redis answered begin with an error that repeating does not cure, a key of a wrong type for example
 	wordLeaseExpired = "LEASE_EXPIRED" // asynq.ErrLeaseExpired
 	wordCrowded      = "CROWDED"       // another step runs alone in this process
 	wordShutdown     = "SHUTDOWN"      // the process ends before an answer came
@@ -103,6 +104,7 @@ func verdictTable() map[answer]row {
 
 		{callNone, wordNoHandler, ""}:    {act: actLater, delay: 15 * time.Second},
 		{callNone, wordNotSent, ""}:      {act: actLater, delay: 2 * time.Second},
+		{callNone, wordRefused, ""}:      {act: actLater, delay: 15 * time.Second},
 		{callNone, wordLeaseExpired, ""}: {act: actLater, delay: 5 * time.Second},
 		{callNone, wordCrowded, ""}:      {act: actLater, delay: 5 * time.Second},
 		{callNone, wordShutdown, ""}:     {act: actLater, delay: time.Second},

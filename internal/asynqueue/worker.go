@@ -157,7 +157,7 @@ func (o *WorkerOptions) validate(ttl time.Duration) error {
 func (w *Worker) ID() string { return w.opts.ID }
 
 // Run serves the queues until ctx ends, then drains. It returns within the grace time after that, with an error when asynq could not be
-// started, or not stopped in time. See the package comment for the order of a shutdown.
+// started, or not stopped in time. See the package comment for the order of a shutdown. It may be called once.
 func (w *Worker) Run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -172,7 +172,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	go func() { signedOff <- w.engine.Announce(present, w.opts.Heartbeat, w.info) }()
 	w.opts.Log.InfoContext(ctx, "worker serves its queues", "worker", w.opts.ID, "queues", w.queues(), "concurrency", w.opts.Concurrency)
 	<-ctx.Done()
-	return w.drain(life, server, func() <-chan error {
+	stop := func() {
+		server.Stop() // at once; Shutdown by itself would first wait for other parts of asynq
+		server.Shutdown()
+	}
+	return w.drain(life, stop, func() <-chan error {
 		end()
 		leave()
 		return signedOff
