@@ -21,7 +21,7 @@ import (
 	"github.com/stepwell/stepwell/internal/telemetry"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the generated tables of docs/operations.md anew")
+var rewrite = flag.Bool("rewrite", false, "write what the pages take from the code anew")
 
 func read(t *testing.T, path string) string {
 	t.Helper()
@@ -171,3 +171,43 @@ func (d *described) MustRegister(all ...prometheus.Collector) {
 }
 
 func (*described) Unregister(prometheus.Collector) bool { return false }
+
+// The snippets of docs/enqueue.md are parts of the programs under examples/.
+func TestEnqueue(t *testing.T) { //nolint:paralleltest // it may write the page
+	page := read(t, "docs/enqueue.md")
+	blocks := 0
+	want := snippet.ReplaceAllStringFunc(page, func(found string) string {
+		blocks++
+		m := snippet.FindStringSubmatch(found)
+		return "<!-- " + m[1] + "#" + m[2] + " -->\n```" + m[3] + "\n" + region(t, m[1], m[2]) + "```\n"
+	})
+	if fences := strings.Count(page, "\n```"); fences != 2*blocks {
+		t.Errorf("docs/enqueue.md has %d marks of code blocks, and %d blocks that name where they come from", fences, blocks)
+	}
+	if *rewrite {
+		if err := os.WriteFile("../docs/enqueue.md", []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(want, page); diff != "" {
+		t.Errorf("docs/enqueue.md is behind the examples (go test ./examples -run TestEnqueue -rewrite mends it); -want +got:\n%s", diff)
+	}
+}
+
+var snippet = regexp.MustCompile("<!-- (\\S+)#(\\S+) -->\n```(\\w+)\n(?s:.*?)```\n")
+
+// region is the part of a file between the comments "region: name" and "endregion".
+func region(t *testing.T, path, name string) string {
+	t.Helper()
+	text := read(t, path)
+	for _, comment := range []string{"# ", "// "} {
+		_, rest, found := strings.Cut(text, comment+"region: "+name+"\n")
+		part, _, ended := strings.Cut(rest, comment+"endregion\n")
+		if found && ended {
+			return strings.TrimSpace(part) + "\n"
+		}
+	}
+	t.Fatalf("%s has no region %s", path, name)
+	return ""
+}
