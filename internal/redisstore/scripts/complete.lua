@@ -14,13 +14,11 @@ read_run(s)
 local t = read_step(s, step)
 local no = refused(s, t, nonce)
 if no then return no end
-if redis.call('HGET', s.run, 'bytes') + #body > max_bytes then return answer(s, t, 'TOOBIG') end
+if s.bytes + #body > max_bytes then return answer(s, t, 'TOOBIG') end
 local children = children_of(s, step)
 
 redis.call('HSET', s.output, step, body)
-redis.call('HINCRBY', s.run, 'bytes', #body)
-redis.call('HINCRBY', s.run, 'completed', 1)
-redis.call('HINCRBY', s.run, 'active', -1)
+s.bytes, s.completed, s.active = s.bytes + #body, s.completed + 1, s.active - 1
 redis.call('ZREM', s.claims, id .. ':' .. step)
 write_step(s, t, {state = 'succeeded', done = nonce, claim = '', lease = 0, leaving = '', due = 0, error = '', finished_at = s.now})
 log(s, 'succeeded', t)

@@ -20,7 +20,7 @@ redis.call('ZREM', s.claims, id .. ':' .. step)
 write_step(s, t, {failures = t.failures + 1, done = nonce, claim = '', lease = 0, leaving = '', error = failure})
 if s.state == 'cancelling' then
   write_step(s, t, {state = 'cancelled', finished_at = s.now})
-  redis.call('HINCRBY', s.run, 'active', -1)
+  s.active = s.active - 1
   log(s, 'cancelled', t)
   end_test(s)
 elseif why.retryable and t.failures < frozen.max_attempts then

@@ -48,9 +48,8 @@ for _, t in ipairs(targets) do
   if t.was == 'failed' then
     for _, child in ipairs(t.children) do redis.call('HINCRBY', s.steps, child.name .. ':fail', -1) end
     redis.call('ZREM', s.dlq, id .. ':' .. t.name)
-    redis.call('HINCRBY', s.run, 'active', 1)
-    local failure = redis.call('HGET', s.steps, t.name .. ':error')
-    if failure and cjson.decode(failure).refused then write_step(s, t, {gen = t.gen + 1}) end
+    s.active = s.active + 1
+    if t.error ~= '' and cjson.decode(t.error).refused then write_step(s, t, {gen = t.gen + 1}) end
   end
   answer[6][#answer[6] + 1] = {t.name, t.epoch}
   write_step(s, t, {failures = 0, crashes = 0, dead = '', error = '', done = '', finished_at = 0})
@@ -60,5 +59,6 @@ end
 local kept = {}
 for op in string.gmatch(ops, '[^,]+') do kept[#kept + 1] = op end
 kept[#kept + 1] = nonce
+write_run(s)
 redis.call('HSET', s.run, 'ops', table.concat(kept, ',', math.max(1, #kept - 15)))
 return answer

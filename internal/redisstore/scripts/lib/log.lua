@@ -5,6 +5,5 @@ local function log(s, event, t, code, message, actor)
     line = {s.now, event, t.name, t.epoch, t.attempts, t.worker, code or '', message or '', actor or ''}
     while line[#line] == '' or line[#line] == 0 do line[#line] = nil end
   end
-  redis.call('RPUSH', s.log, cjson.encode(line))
-  redis.call('LTRIM', s.log, -1000, -1)
+  if redis.call('RPUSH', s.log, cjson.encode(line)) > 1000 then redis.call('LTRIM', s.log, -1000, -1) end
 end

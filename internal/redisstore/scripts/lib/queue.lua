@@ -7,11 +7,11 @@ local function queue(s, t, due)
     redis.call('ZREM', s.doubts, member)
   end
   if due <= s.now then due = 0 end
-  write_step(s, t, {state = 'queued', epoch = t.epoch + 1, queued_at = s.now, due = due, seen = '', claim = '', lease = 0, leaving = ''})
+  write_step(s, t, {state = 'queued', epoch = t.epoch + 1, queued_at = s.now, due = due, claim = '', lease = 0, leaving = ''})
   if s.state == 'paused' then return end
   if s.state == 'cancelling' or s.state == 'cancelled' then
     write_step(s, t, {state = 'cancelled', due = 0, finished_at = s.now})
-    redis.call('HINCRBY', s.run, 'active', -1)
+    s.active = s.active - 1
     return
   end
   redis.call('ZADD', s.agenda, due > 0 and due or s.now + 1000, 'send:' .. member .. ':' .. t.epoch)
