@@ -119,7 +119,7 @@ func report(out io.Writer, orders []order, checks []Check) bool {
 		if !c.OK {
 			sign, balanced = "✗", false
 		}
-		fmt.Fprintf(out, "  %s %-40s %s\n", sign, c.What, c.Detail)
+		fmt.Fprintf(out, "  %s %-42s %s\n", sign, c.What, c.Detail)
 	}
 	return balanced
 }

@@ -60,6 +60,7 @@ func (m *liveModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 
 func (m *liveModel) View() tea.View {
 	var b strings.Builder
+	b.WriteString(lipgloss.NewStyle().Faint(true).Render("    order              amount  "+strings.Join(steps(), " → ")) + "\n")
 	for i := range m.orders {
 		b.WriteString(m.row(&m.orders[i]))
 	}
