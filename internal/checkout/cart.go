@@ -68,7 +68,7 @@ func priced(items []CartItem, products map[int64]Product) ([]Line, error) {
 		case !p.Active:
 			return nil, permanent("PRODUCT_INACTIVE", "Product %s is not available for purchase", p.Name)
 		case p.Stock-requested[id] < quantity:
-			return nil, tasks.Retryable("INSUFFICIENT_STOCK", fmt.Errorf("Insufficient stock for %s. Available: %d, Requested: %d", //nolint:revive,staticcheck // the shop's own wording
+			return nil, tasks.Retryable("INSUFFICIENT_STOCK", fmt.Errorf("Insufficient stock for %s. Available: %d, Requested: %d", //nolint:staticcheck // the shop's own wording
 				p.Name, p.Stock, requested[id]+quantity))
 		}
 		requested[id] += quantity

@@ -22,7 +22,7 @@
 //   - A run has at most one order, whoever creates it how often.
 //   - A confirmation that is sent twice, because the first answer was lost, has the same Message-ID.
 //   - [Money] is decimal and never a float, from the request to the database.
-//   - A payment token is in no error, no log line and no database.
+//   - A payment token is in no error, no log line and not in the shop's database. (It is part of the run's input, which the engine keeps.)
 //   - An effect that happened, but whose result cannot be used, is not repeated: the step succeeds with an output of {error, error_code
 //     RESULT_PROCESSING_FAILED, error_message, raw}, and the next step that needs it fails, permanently, by the name of what it lacks.
 //

@@ -38,7 +38,7 @@ const (
 )
 
 //go:embed mail
-var mailFiles embed.FS //nolint:gochecknoglobals // embedded files, never written
+var mailFiles embed.FS
 
 // SMTPMailer sends e-mails through an SMTP server: in plain text to one on this host, with STARTTLS when another one offers it. It is safe for
 // concurrent use. Its errors are errors of package tasks.

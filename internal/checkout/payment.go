@@ -133,8 +133,8 @@ func (p *PaymentClient) Charge(ctx context.Context, charge ChargeRequest) (Charg
 	return made, err
 }
 
-// do sends a request and reads the answer into v if it is a good one. Should the answer repeat the token, it is taken out. An answer that cannot
-// be read is none: whether there was a charge is asked on the next attempt.
+// do sends a request and reads the answer into v if it is a good one. An answer that cannot be read
+// is none: whether there was a charge is asked on the next attempt.
 func (p *PaymentClient) do(req *http.Request, token Token, v any) error {
 	req.Header.Set("Accept", "application/json")
 	res, err := p.http.Do(req)
@@ -149,11 +149,8 @@ func (p *PaymentClient) do(req *http.Request, token Token, v any) error {
 	if len(body) > maxAnswerBytes {
 		return tasks.Retryable("PAYMENT_ERROR", fmt.Errorf("the payment gateway's answer is larger than %d bytes", maxAnswerBytes))
 	}
-	if token != "" {
-		body = bytes.ReplaceAll(body, []byte(token), []byte(redacted))
-	}
 	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusCreated {
-		return refusal(res.StatusCode, body, retryAfter(res.Header.Get("Retry-After"), p.now()))
+		return refusal(parseRefusal(res.StatusCode, body, token), retryAfter(res.Header.Get("Retry-After"), p.now()))
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		return tasks.Retryable("PAYMENT_ERROR", fmt.Errorf("read the payment gateway's answer: %w", err))

@@ -28,12 +28,11 @@ var codePattern = regexp.MustCompile(`^[A-Za-z0-9_]{1,60}$`)
 
 // refusal sorts an answer that is no charge: a final no of the gateway, a mistake of ours that trying again cannot mend, or anything else, which is
 // tried again, later if the gateway said when. pause is what the Retry-After header said.
-func refusal(status int, body []byte, pause time.Duration) error {
-	e := parseRefusal(status, body)
+func refusal(e gatewayError, pause time.Duration) error {
 	code, err := strings.ToUpper(e.Code), errors.New(e.Message)
 	switch e.Code {
 	case "insufficient_funds", "invalid_card", "card_declined":
-		return tasks.Refused("PAYMENT_DECLINED", fmt.Errorf("Payment declined: %s", e.Message)) //nolint:revive,staticcheck // shown to people
+		return tasks.Refused("PAYMENT_DECLINED", fmt.Errorf("Payment declined: %s", e.Message))
 	case "rate_limited":
 		if pause == 0 {
 			pause = rateLimitPause
@@ -51,8 +50,9 @@ func refusal(status int, body []byte, pause time.Duration) error {
 	return tasks.Retryable(code, err)
 }
 
-// parseRefusal reads the body, or makes do with the status when something else than the gateway answered.
-func parseRefusal(status int, body []byte) gatewayError {
+// parseRefusal reads the body, or makes do with the status when something else than the gateway answered. Should the message repeat the token, it
+// is taken out.
+func parseRefusal(status int, body []byte, token Token) gatewayError {
 	var answer struct {
 		Error gatewayError `json:"error"`
 	}
@@ -64,6 +64,9 @@ func parseRefusal(status int, body []byte) gatewayError {
 	}
 	if answer.Error.Message == "" {
 		answer.Error.Message = fmt.Sprintf("the payment gateway answered %d %s", status, http.StatusText(status))
+	}
+	if token != "" {
+		answer.Error.Message = strings.ReplaceAll(answer.Error.Message, string(token), redacted)
 	}
 	return answer.Error
 }

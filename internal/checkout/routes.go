@@ -47,8 +47,8 @@ type StartOrder struct {
 }
 
 type placeInput struct {
-	Key  string          `header:"Idempotency-Key" doc:"1 to 255 printable ASCII characters. The same key with the same body is the same order, however often it is sent."`
-	Body json.RawMessage `contentType:"application/json"`
+	Key  string `header:"Idempotency-Key" doc:"1 to 255 printable ASCII characters. The same key with the same body is the same order, however often it is sent."`
+	Body json.RawMessage
 }
 
 type runInput struct {
@@ -56,7 +56,7 @@ type runInput struct {
 }
 
 type retryInput struct {
-	runInput
+	ID   string `path:"run_id" doc:"ID of the order's run."`
 	Body *struct {
 		Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why; kept in the run's log."`
 	}

@@ -37,7 +37,7 @@ const (
 )
 
 //go:embed migrations/*.sql
-var migrations embed.FS //nolint:gochecknoglobals // embedded files, never written
+var migrations embed.FS
 
 // Open opens the database that dsn names, makes it if it is a file that is not there, and brings its schema up to date. The forms of
 // dsn are sqlite:PATH and postgres://USER:PASSWORD@HOST:PORT/DATABASE. Several processes may open the same one at the same time. Close it
