@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -131,7 +132,7 @@ func cell(s StepRun) string {
 	}
 	count := " "
 	if s.Attempts > 1 {
-		count = fmt.Sprint(s.Attempts)
+		count = strconv.Itoa(s.Attempts)
 	}
 	return style.Render(sign+count) + " "
 }

@@ -28,7 +28,7 @@ type MailSink struct {
 	Addr string
 
 	server *smtp.Server
-	served chan error
+	served chan struct{}
 	mu     sync.Mutex
 	mails  []Mail
 }
@@ -40,11 +40,14 @@ func StartMailSink(ctx context.Context) (*MailSink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mail sink: %w", err)
 	}
-	s := &MailSink{Addr: l.Addr().String(), served: make(chan error, 1)}
+	s := &MailSink{Addr: l.Addr().String(), served: make(chan struct{})}
 	s.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &mailSession{sink: s}, nil }))
 	s.server.Domain, s.server.MaxMessageBytes = "localhost", maxMail
 	s.server.ReadTimeout, s.server.WriteTimeout = 10*time.Second, 10*time.Second
-	go func() { s.served <- s.server.Serve(l) }()
+	go func() {
+		defer close(s.served)
+		_ = s.server.Serve(l) // ends when the server is closed
+	}()
 	return s, nil
 }
 

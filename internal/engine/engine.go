@@ -69,7 +69,7 @@ func New(store Store, queue Queue, schemas Schemas, cfg Config) (*Engine, error)
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Now == nil {
-		cfg.Now = time.Now
+		cfg.Now = time.Now //nolint:forbidigo // the default clock
 	}
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64

@@ -25,14 +25,14 @@ func (e *Engine) handOver(ctx context.Context, sends []dag.Send) {
 		return
 	}
 	if len(sends) == 1 {
-		e.enqueue(ctx, sends[0], false)
+		_ = e.enqueue(ctx, sends[0], false) // told to the log and the hooks
 		return
 	}
 	var g errgroup.Group
 	g.SetLimit(enqueueWidth)
 	for _, s := range sends {
 		g.Go(func() error {
-			e.enqueue(ctx, s, false)
+			_ = e.enqueue(ctx, s, false) // told to the log and the hooks
 			return nil
 		})
 	}

@@ -38,12 +38,13 @@ func (e *Engine) Retry(ctx context.Context, req RetryRequest) (dag.RunView, erro
 	if err != nil {
 		return dag.RunView{}, fmt.Errorf("retry run %s: %w", req.Run, err)
 	}
-	switch retried.Reply {
-	case dag.ReplyNoRun:
+	if retried.Reply == dag.ReplyNoRun {
 		return dag.RunView{}, fmt.Errorf("run %s: %w", req.Run, ErrNotFound)
-	case dag.ReplyConflict:
+	}
+	if retried.Reply == dag.ReplyConflict {
 		return dag.RunView{}, e.retryConflict(&req, retried)
-	case dag.ReplyOK:
+	}
+	if retried.Reply == dag.ReplyOK {
 		e.cfg.Log.InfoContext(ctx, "run retried", "run", req.Run, "step", req.Step, "actor", req.Actor, "reason", req.Reason)
 	}
 	e.handOver(ctx, retried.Sends)

@@ -78,7 +78,7 @@ func (e *Engine) newRun(reg dag.Registration, req *StartRequest) (dag.NewRun, er
 	if err != nil {
 		return dag.NewRun{}, fmt.Errorf("start %s: %w", req.Workflow, err)
 	}
-	print, err := fingerprint(req)
+	asked, err := fingerprint(req)
 	if err != nil {
 		return dag.NewRun{}, fmt.Errorf("start %s: %w", req.Workflow, err)
 	}
@@ -87,7 +87,7 @@ func (e *Engine) newRun(reg dag.Registration, req *StartRequest) (dag.NewRun, er
 		partition = dag.PartitionOf(graph.Namespace, graph.Name, req.Key)
 	}
 	run := dag.NewRun{
-		ID: dag.NewRunID(partition, e.cfg.NewULID()), Graph: graph, Input: req.Input, Key: req.Key, Fingerprint: print,
+		ID: dag.NewRunID(partition, e.cfg.NewULID()), Graph: graph, Input: req.Input, Key: req.Key, Fingerprint: asked,
 		Labels: req.Labels, CorrelationID: req.CorrelationID, TraceParent: req.TraceParent,
 		StartAt: req.StartAt, Timeout: req.Timeout,
 	}

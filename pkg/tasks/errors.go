@@ -31,11 +31,15 @@ func (e *Error) Unwrap() error { return e.err }
 func (e *Error) Code() string { return e.code }
 
 // Permanent says that trying again cannot help: the step fails at once, under the code.
-func Permanent(code string, err error) error { return &Error{code: code, kind: kindPermanent, err: orCode(code, err)} }
+func Permanent(code string, err error) error {
+	return &Error{code: code, kind: kindPermanent, err: orCode(code, err)}
+}
 
 // Refused is [Permanent], and says that a provider's final answer to this effect key was no. When an operator retries the step, it
 // gets a new effect key.
-func Refused(code string, err error) error { return &Error{code: code, kind: kindRefused, err: orCode(code, err)} }
+func Refused(code string, err error) error {
+	return &Error{code: code, kind: kindRefused, err: orCode(code, err)}
+}
 
 // Retryable gives an error a code and leaves the rest to the step's policy, like any plain error.
 func Retryable(code string, err error) error { return &Error{code: code, err: orCode(code, err)} }

@@ -57,7 +57,7 @@ func DecodePayload(raw []byte) (Payload, error) {
 	if err := d.Decode(&p); err != nil {
 		return Payload{}, fmt.Errorf("%w: task payload: %w", dag.ErrInvalid, err)
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Decoder.Token returns io.EOF itself.
+	if _, err := d.Token(); err != io.EOF {
 		return Payload{}, fmt.Errorf("%w: task payload: something follows the object", dag.ErrInvalid)
 	}
 	return p, p.check()
