@@ -77,8 +77,12 @@ func (r row) problem(err error) *Problem {
 	}
 	if r.is == dag.ErrInvalid { //nolint:errorlint // the row itself
 		p.Errors = fieldsOf(err, nil)
-		if len(p.Errors) > 1 {
-			p.Detail = "the request is not as it must be; see errors"
+		p.Detail = "the request is not as it must be; see errors"
+		if len(p.Errors) == 1 {
+			p.Detail = err.Error()
+			if p.Errors[0].Pointer == "" {
+				p.Errors = nil // it would only repeat the detail
+			}
 		}
 	}
 	return p

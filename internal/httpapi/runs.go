@@ -52,26 +52,23 @@ type (
 		ID string `path:"id" doc:"The run's ID." example:"run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA"`
 	}
 	stepInput struct {
-		runInput
-
+		ID   string `path:"id" doc:"The run's ID." example:"run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA"`
 		Step string `path:"step" doc:"The step's name." example:"process_payment"`
 	}
 	graphInput struct {
-		runInput
-
+		ID     string `path:"id" doc:"The run's ID." example:"run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA"`
 		Format string `query:"format" enum:"mermaid,dot,svg,json" default:"json" doc:"Steps are coloured by state."`
 	}
 	reasonBody struct {
 		Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why; kept in the run's log."`
 	}
 	retryInput struct {
-		runInput
-
+		ID   string `path:"id" doc:"The run's ID." example:"run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA"`
 		Body *reasonBody
 	}
 	retryStepInput struct {
-		stepInput
-
+		ID   string `path:"id" doc:"The run's ID." example:"run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA"`
+		Step string `path:"step" doc:"The step's name." example:"process_payment"`
 		Body *reasonBody
 	}
 
