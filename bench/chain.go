@@ -43,6 +43,7 @@ type chain interface {
 	Work(ctx context.Context) error
 	// Succeeded tells whether a run's end is recorded, where the system records any.
 	Succeeded(ctx context.Context, run string) (bool, error)
+	// Close is called after Work has returned.
 	Close() error
 }
 

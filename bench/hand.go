@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -21,6 +23,11 @@ type hand struct {
 	client  *asynq.Client
 	runs    ids
 }
+
+// ids numbers runs of a session.
+type ids struct{ n atomic.Int64 }
+
+func (i *ids) next() string { return strconv.FormatInt(i.n.Add(1), 10) }
 
 // handPayload is the same business data as Stepwell's steps get: the run's input and the output of the step before.
 type handPayload struct {

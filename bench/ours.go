@@ -5,66 +5,38 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"sync/atomic"
 
-	"github.com/redis/go-redis/v9"
-	"golang.org/x/sync/errgroup"
-
-	"github.com/stepwell/stepwell/internal/asynqueue"
-	"github.com/stepwell/stepwell/internal/definition"
-	"github.com/stepwell/stepwell/internal/engine"
-	"github.com/stepwell/stepwell/internal/redisstore"
+	"github.com/stepwell/stepwell"
 	"github.com/stepwell/stepwell/pkg/dag"
 	"github.com/stepwell/stepwell/pkg/tasks"
 )
-
-// ids numbers runs of a session.
-type ids struct{ n atomic.Int64 }
-
-func (i *ids) next() string { return strconv.FormatInt(i.n.Add(1), 10) }
 
 const workflowName = "bench/linear"
 
 // ours is Stepwell with client and worker in one process.
 type ours struct {
 	site
-	clients [2]redis.UniversalClient // of the engine, of asynq
-	engine  *engine.Engine
-	worker  *asynqueue.Worker
+	client *stepwell.Client
+	worker *stepwell.Worker
 }
 
 func openOurs(ctx context.Context, at site) (chain, error) {
-	o := &ours{site: at}
-	if err := o.connect(ctx); err != nil {
+	client, err := stepwell.NewClient(stepwell.Config{RedisURL: at.url, Prefix: at.prefix})
+	if err != nil {
+		return nil, err
+	}
+	o := &ours{site: at, client: client}
+	if err := o.hire(ctx); err != nil {
 		return nil, errors.Join(err, o.Close())
 	}
 	return o, nil
 }
 
-func (o *ours) connect(ctx context.Context) (err error) {
-	for i := range o.clients {
-		if o.clients[i], err = redisstore.Connect(redisstore.Options{URL: o.url, Profile: redisstore.Patient}); err != nil {
-			return err
-		}
-	}
-	store, err := redisstore.Open(ctx, o.clients[0], redisstore.Config{Prefix: o.prefix})
-	if err != nil {
+func (o *ours) hire(ctx context.Context) (err error) {
+	if err := o.client.Register(ctx, linear()); err != nil {
 		return err
 	}
-	queue, err := asynqueue.NewQueue(o.clients[1], asynqueue.Options{Prefix: o.prefix})
-	if err != nil {
-		return err
-	}
-	if o.engine, err = engine.New(store, queue, definition.NewSchemas(), engine.Config{}); err != nil {
-		return err
-	}
-	if err := o.engine.Register(ctx, linear(), "bench"); err != nil {
-		return err
-	}
-	o.worker, err = asynqueue.NewWorker(o.engine, o.handlers(), asynqueue.WorkerOptions{
-		Client: o.clients[1], Prefix: o.prefix, Queues: map[string]int{queueName: 1}, Concurrency: o.concurrency, Grace: grace,
-	})
+	o.worker, err = stepwell.NewWorker(o.client, o.handlers(), stepwell.WorkerConfig{Concurrency: o.concurrency, Grace: grace})
 	return err
 }
 
@@ -109,21 +81,16 @@ func (o *ours) handle(ctx context.Context, i int, s *tasks.Step) (json.RawMessag
 
 // Start implements chain.
 func (o *ours) Start(ctx context.Context, key string) (string, error) {
-	started, err := o.engine.Start(ctx, engine.StartRequest{Workflow: workflowName, Input: document(inputBytes), Key: key})
-	return started.Run.ID, err
+	run, err := o.client.Start(ctx, workflowName, document(inputBytes), stepwell.StartOptions{Key: key})
+	return run.ID, err
 }
 
 // Work implements chain.
-func (o *ours) Work(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return o.engine.Run(ctx) })
-	g.Go(func() error { return o.worker.Run(ctx) })
-	return g.Wait()
-}
+func (o *ours) Work(ctx context.Context) error { return o.worker.Run(ctx) }
 
 // Succeeded implements chain.
 func (o *ours) Succeeded(ctx context.Context, run string) (bool, error) {
-	view, err := o.engine.Store().Run(ctx, run)
+	view, err := o.client.Get(ctx, run)
 	if err != nil {
 		return false, err
 	}
@@ -134,12 +101,4 @@ func (o *ours) Succeeded(ctx context.Context, run string) (bool, error) {
 }
 
 // Close implements chain.
-func (o *ours) Close() error {
-	var all []error
-	for _, c := range o.clients {
-		if c != nil {
-			all = append(all, c.Close())
-		}
-	}
-	return errors.Join(all...)
-}
+func (o *ours) Close() error { return o.client.Close(context.Background()) } // its worker has ended before

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	stall     = 60 * time.Second // without the end of any run, the rest counts as lost
+	patience  = 60 * time.Second // without the end of any run, the rest counts as lost
 	settling  = 20 * time.Second // for what follows the last handler
 	lookEvery = 5 * time.Millisecond
 )
@@ -31,8 +31,9 @@ type session struct {
 	chain     chain
 	inspector *asynq.Inspector // on the bench's own client
 	ends      chan end
-	started   int // runs, all of the session
+	started   int             // runs, all of the session
 	seen      map[string]bool // runs whose last handler returned
+	stall     time.Duration   // without the end of any run, after which the rest counts as lost
 	repeated  int             // returns of a last handler beyond the first of its run
 	stop      context.CancelFunc
 	worker    chan error
@@ -40,7 +41,7 @@ type session struct {
 
 // openSession makes a session at a URL of Redis; its worker is not started yet. At most capacity runs may end unseen.
 func openSession(ctx context.Context, sys system, srv *server, url string, concurrency, capacity int) (*session, error) {
-	s := &session{name: sys.name, server: srv, inspector: asynq.NewInspectorFromRedisClient(srv.admin), ends: make(chan end, capacity), seen: map[string]bool{}}
+	s := &session{name: sys.name, server: srv, inspector: asynq.NewInspectorFromRedisClient(srv.admin), ends: make(chan end, capacity), seen: map[string]bool{}, stall: patience}
 	s.at = site{
 		url: url, prefix: "b" + strings.ToLower(rand.Text())[:11], concurrency: concurrency,
 		ended: func(run string) { s.ends <- end{run: run, at: time.Now()} },
@@ -119,12 +120,12 @@ func (b *batch) took() time.Duration { return b.last.Sub(b.began) }
 
 // collect takes the ends of n runs.
 func (s *session) collect(ctx context.Context, b *batch, n int, each func()) error {
-	timer := time.NewTimer(stall)
+	timer := time.NewTimer(s.stall)
 	defer timer.Stop()
 	for left := n; left > 0; {
 		select {
 		case e := <-s.ends:
-			timer.Reset(stall)
+			timer.Reset(s.stall)
 			if s.seen[e.run] {
 				s.repeated++
 				continue
@@ -137,7 +138,7 @@ func (s *session) collect(ctx context.Context, b *batch, n int, each func()) err
 			s.worker <- err
 			return errors.Join(errors.New("the worker ended"), err)
 		case <-timer.C:
-			return fmt.Errorf("%s: %d of %d runs did not end: nothing has for %s", s.name, left, n, stall)
+			return fmt.Errorf("%s: %d of %d runs did not end: nothing has for %s", s.name, left, n, s.stall)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
