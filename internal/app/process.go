@@ -44,6 +44,7 @@ type processConfig struct {
 // newProcess connects to Redis, checks the installation and builds the engine. The caller owes a close.
 func newProcess(ctx context.Context, cfg processConfig, logTo io.Writer) (*process, error) {
 	p := &process{log: telemetry.NewLogger(logTo, cfg.log.Level, cfg.log.Format, isTerminal(logTo)), registry: prometheus.NewRegistry()}
+	redis.SetLogger(redisLog{p.log}) // go-redis has one for the whole process
 	var err error
 	if p.metrics, err = telemetry.NewMetrics(p.registry); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
