@@ -52,7 +52,7 @@ type Options struct {
 	PoolSize               int // connections at most, to each server; 0 means 10 a CPU
 }
 
-const urlForms = "write redis://user:password@host:6379/0, rediss://…, redis+sentinel://host:26379,host2:26379/master?db=0 or redis+cluster://host:7000,host2:7000"
+const urlForms = "write redis://user:password@host:6379/0, rediss://…, redis+sentinel://host:26379,host2:26379/master?db=0 or redis+cluster://host:7000,host2:7000" //nolint:gosec // an example, not a password
 
 // Connect builds a client. It opens no connection yet. All connections of a process, asynq's too, come from here, so that user name and TLS cannot drift
 // apart. Errors wrap [dag.ErrInvalid], name the forms of a URL and never show a password.

@@ -152,7 +152,9 @@ func TestQuickGivesUp(t *testing.T) {
 			}
 			_ = listener.Close() // what waits in it is refused
 			cancel()
-			<-answered
+			if err := <-answered; err == nil {
+				t.Error("an answer from a closed server")
+			}
 		}
 		cancel()
 	}

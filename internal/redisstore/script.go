@@ -13,7 +13,7 @@ import (
 )
 
 //go:embed scripts/*.lua scripts/lib/*.lua
-var sources embed.FS //nolint:gochecknoglobals // embedded files can only be a variable
+var sources embed.FS
 
 // script is one of scripts/*.lua, ready to be called.
 type script struct {
@@ -54,7 +54,7 @@ func readScript(file string, flags bool, clock string) (*script, error) {
 		}
 		text.WriteString("\n")
 	}
-	for _, piece := range strings.Fields(headerOf(body, "Uses")) {
+	for piece := range strings.FieldsSeq(headerOf(body, "Uses")) {
 		lib := []byte(clock)
 		if piece != "now" || clock == "" {
 			if lib, err = sources.ReadFile("scripts/lib/" + piece + ".lua"); err != nil {
@@ -67,7 +67,7 @@ func readScript(file string, flags bool, clock string) (*script, error) {
 	text.Write(body)
 	sc := &script{name: strings.TrimSuffix(path.Base(file), ".lua"), text: text.String()}
 	sc.digest = redis.NewScript(sc.text).Hash()
-	for _, name := range strings.Fields(headerOf(body, "KEYS")) {
+	for name := range strings.FieldsSeq(headerOf(body, "KEYS")) {
 		if !strings.HasSuffix(name, "...") {
 			sc.keys = append(sc.keys, name)
 		}

@@ -33,13 +33,13 @@ func storyWorkflow() *dag.Workflow {
 
 // story makes the same calls each time; every verb of the store is among them.
 type story struct {
-	t     testing.TB
+	t     *testing.T
 	s     *subject
 	graph *dag.Graph
 	now   time.Time
 }
 
-func tell(t testing.TB, s *subject) *story {
+func tell(t *testing.T, s *subject) *story {
 	t.Helper()
 	graph, err := dag.Compile(storyWorkflow())
 	if err != nil {

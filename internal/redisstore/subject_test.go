@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { redistest.Main(m) }
 
 // connect builds a client that is closed at the end of the test.
-func connect(t testing.TB, url string) redis.UniversalClient {
+func connect(t *testing.T, url string) redis.UniversalClient {
 	t.Helper()
 	client, err := redisstore.Connect(redisstore.Options{URL: url})
 	if err != nil {
@@ -29,7 +29,7 @@ func connect(t testing.TB, url string) redis.UniversalClient {
 }
 
 // servers are the kinds of Redis that everything is tested on.
-func servers(t testing.TB) map[string]redis.UniversalClient {
+func servers(t *testing.T) map[string]redis.UniversalClient {
 	t.Helper()
 	return map[string]redis.UniversalClient{
 		"mini": connect(t, "redis://"+redistest.Mini(t).Addr()),
@@ -38,10 +38,11 @@ func servers(t testing.TB) map[string]redis.UniversalClient {
 }
 
 // opener returns an Open whose subjects live side by side on one server, apart by prefix.
-func opener(outer testing.TB, client redis.UniversalClient) enginetest.Open {
-	return func(t enginetest.TB) enginetest.Subject {
-		t.Helper()
-		return newSubject(t, client, redistest.Prefix(outer))
+func opener(t *testing.T, client redis.UniversalClient) enginetest.Open {
+	t.Helper()
+	return func(each enginetest.TB) enginetest.Subject {
+		each.Helper()
+		return newSubject(each, client, redistest.Prefix(t))
 	}
 }
 

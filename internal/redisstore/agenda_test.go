@@ -1,0 +1,82 @@
+package redisstore_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stepwell/stepwell/internal/engine/enginetest"
+	"github.com/stepwell/stepwell/internal/localredis/redistest"
+	"github.com/stepwell/stepwell/internal/redisstore"
+	"github.com/stepwell/stepwell/pkg/dag"
+)
+
+// TestDueAfterARollBack leaves entries behind that nothing waits for, as a server does that lost its last writes.
+func TestDueAfterARollBack(t *testing.T) {
+	t.Parallel()
+	for name, client := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSubject(t, client, redistest.Prefix(t))
+			st := tell(t, s)
+			const gone = "run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZZ"
+			agenda, claims := redisstore.Key(s.prefix, "agenda", 0x3f, ""), redisstore.Key(s.prefix, "claims", 0x3f, "")
+			for key, member := range map[string]string{agenda: "send:" + gone + ":check:1", claims: gone + ":check"} {
+				if err := client.ZAdd(t.Context(), key, redis.Z{Score: 1, Member: member}).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := client.ZAdd(t.Context(), claims, redis.Z{Score: 2, Member: runFailed + ":check"}).Err(); err != nil {
+				t.Fatal(err)
+			}
+			due, err := s.Due(t.Context(), 0x3f, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := dag.Due{
+				Now: st.now, Lag: time.Duration(st.now.UnixMilli()-1) * time.Millisecond,
+				Stale: []dag.Delivery{{Run: gone, Step: "check", Epoch: 1}},
+				Claims: []dag.DeadClaim{{
+					ClaimRef: dag.ClaimRef{Run: runRunning, Step: "check", Def: st.graph.Digest, Nonce: "n3"},
+					Epoch:    1, Worker: "w1", Lease: enginetest.Epoch().Add(20*time.Second + 20*time.Millisecond),
+				}},
+			}
+			if diff := cmp.Diff(want, due); diff != "" {
+				t.Errorf("due (-want +got):\n%s", diff)
+			}
+			left, err := client.ZRange(t.Context(), claims, 0, -1).Result()
+			if diff := cmp.Diff([]string{runRunning + ":check"}, left); diff != "" || err != nil {
+				t.Errorf("claims left (-want +got), %v:\n%s", err, diff)
+			}
+			checkWaiting(t, s)
+			if err := s.HandedOver(t.Context(), due.Stale); err != nil {
+				t.Fatal(err)
+			}
+			if due, err = s.Due(t.Context(), 0x3f, 100); err != nil || len(due.Stale) > 0 || due.Lag != 0 {
+				t.Errorf("after the stale one was dropped: %+v, %v", due, err)
+			}
+		})
+	}
+}
+
+// checkWaiting compares Waiting with what Due says of every partition.
+func checkWaiting(t *testing.T, s *subject) {
+	t.Helper()
+	var want []int
+	for p := range dag.Partitions {
+		due, err := s.Due(t.Context(), p, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(due.Sends)+len(due.Stale)+len(due.Ends)+len(due.Claims) > 0 {
+			want = append(want, p)
+		}
+	}
+	got, now, err := s.Waiting(t.Context())
+	if err != nil || !slices.Equal(got, want) || now.IsZero() {
+		t.Errorf("waiting %v at %s, %v; want %v", got, now, err, want)
+	}
+}
