@@ -44,7 +44,7 @@ type chain interface {
 	// Succeeded tells whether a run's end is recorded, where the system records any.
 	Succeeded(ctx context.Context, run string) (bool, error)
 	// Close is called after Work has returned.
-	Close() error
+	Close(ctx context.Context) error
 }
 
 // system is one of those that are compared.

@@ -36,12 +36,12 @@ type handPayload struct {
 	Before json.RawMessage `json:"before,omitempty"`
 }
 
-func openHand(_ context.Context, at site) (chain, error) {
+func openHand(ctx context.Context, at site) (chain, error) {
 	h := &hand{site: at}
 	for i := range h.clients {
 		var err error
 		if h.clients[i], err = redisstore.Connect(redisstore.Options{URL: at.url, Profile: redisstore.Patient}); err != nil {
-			return nil, errors.Join(err, h.Close())
+			return nil, errors.Join(err, h.Close(ctx))
 		}
 	}
 	h.client = asynq.NewClientFromRedisClient(h.clients[0])
@@ -108,7 +108,7 @@ func (h *hand) handle(ctx context.Context, step int, payload []byte) error {
 func (h *hand) Succeeded(context.Context, string) (bool, error) { return true, nil }
 
 // Close implements chain.
-func (h *hand) Close() error {
+func (h *hand) Close(context.Context) error {
 	var all []error
 	for _, c := range h.clients {
 		if c != nil {
@@ -126,5 +126,5 @@ func (quiet) Info(...any)  {}
 func (quiet) Warn(...any)  {}
 func (quiet) Error(...any) {}
 func (quiet) Fatal(args ...any) {
-	slog.Default().Error("asynq gave up", "why", fmt.Sprint(args...)) //nolint:sloglint // the interface gives no logger
+	slog.Default().Error("asynq gave up", "why", fmt.Sprint(args...))
 }

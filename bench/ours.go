@@ -21,13 +21,13 @@ type ours struct {
 }
 
 func openOurs(ctx context.Context, at site) (chain, error) {
-	client, err := stepwell.NewClient(stepwell.Config{RedisURL: at.url, Prefix: at.prefix})
+	client, err := stepwell.NewClient(stepwell.Config{RedisURL: at.url, Prefix: at.prefix}) //nolint:contextcheck // it takes none
 	if err != nil {
 		return nil, err
 	}
 	o := &ours{site: at, client: client}
 	if err := o.hire(ctx); err != nil {
-		return nil, errors.Join(err, o.Close())
+		return nil, errors.Join(err, o.Close(ctx))
 	}
 	return o, nil
 }
@@ -36,7 +36,8 @@ func (o *ours) hire(ctx context.Context) (err error) {
 	if err := o.client.Register(ctx, linear()); err != nil {
 		return err
 	}
-	o.worker, err = stepwell.NewWorker(o.client, o.handlers(), stepwell.WorkerConfig{Concurrency: o.concurrency, Grace: grace})
+	cfg := stepwell.WorkerConfig{Concurrency: o.concurrency, Grace: grace}
+	o.worker, err = stepwell.NewWorker(o.client, o.handlers(), cfg) //nolint:contextcheck // it takes none
 	return err
 }
 
@@ -101,4 +102,4 @@ func (o *ours) Succeeded(ctx context.Context, run string) (bool, error) {
 }
 
 // Close implements chain.
-func (o *ours) Close() error { return o.client.Close(context.Background()) } // its worker has ended before
+func (o *ours) Close(ctx context.Context) error { return o.client.Close(ctx) }

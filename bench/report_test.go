@@ -73,7 +73,7 @@ func TestCompareFiles(t *testing.T) {
 	if err := program(t.Context(), []string{"-compare", before, after}, &out, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range strings.Split(out.String(), "\n") {
+	for line := range strings.SplitSeq(out.String(), "\n") {
 		if fields := strings.Fields(line); len(fields) == 4 && fields[0] == "linear_queue_ratio" {
 			if fields[3] != "2.000" {
 				t.Errorf("ratio of ratios: %v", fields)

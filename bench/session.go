@@ -207,7 +207,7 @@ type latency struct {
 func (s *session) idle(ctx context.Context, n int) ([]latency, error) {
 	out := make([]latency, 0, n)
 	for range n {
-		pause := time.NewTimer(pollEvery + mathrand.N(2*pollEvery))
+		pause := time.NewTimer(pollEvery + mathrand.N(2*pollEvery)) //nolint:gosec // a pause is no secret
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
@@ -240,5 +240,5 @@ func (s *session) Close(ctx context.Context) error {
 		s.stop()
 		err = <-s.worker
 	}
-	return errors.Join(err, s.chain.Close(), s.server.sweep(ctx, s.at.prefix, s.at.queue()))
+	return errors.Join(err, s.chain.Close(ctx), s.server.sweep(ctx, s.at.prefix, s.at.queue()))
 }
