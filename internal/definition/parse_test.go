@@ -190,7 +190,7 @@ func TestParseRefusesBombsQuickly(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got %.300v, want an error with %q", err, c.want)
 			}
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > 30*time.Second { // what is not bounded takes minutes
 				t.Errorf("took %s", took)
 			}
 			if n := len(err.Error()); n > 32<<10 {

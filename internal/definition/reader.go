@@ -59,9 +59,9 @@ func (r *reader) wrong(n ast.Node, path, format string, args ...any) {
 // field reads the value of one field.
 type field func(n ast.Node, path string)
 
-// object reads a mapping that has only the given fields. It reports whether n is a mapping.
-func (r *reader) object(n ast.Node, path string, fields map[string]field) bool {
-	return r.entries(n, path, func(key string, at *token.Token, value ast.Node) {
+// object reads a mapping that has only the given fields.
+func (r *reader) object(n ast.Node, path string, fields map[string]field) {
+	r.entries(n, path, func(key string, at *token.Token, value ast.Node) {
 		read, known := fields[key]
 		if !known {
 			r.unknown(at, path, key, slices.Sorted(maps.Keys(fields)))
@@ -84,12 +84,12 @@ func (r *reader) unknown(at *token.Token, path, key string, known []string) {
 	r.problemAt(at, message+"; use "+strings.Join(known, ", "))
 }
 
-// entries calls each for every key of a mapping, duplicates but the first left out. It reports whether n is a mapping.
-func (r *reader) entries(n ast.Node, path string, each func(key string, at *token.Token, value ast.Node)) bool {
+// entries calls each for every key of a mapping, duplicates but the first left out.
+func (r *reader) entries(n ast.Node, path string, each func(key string, at *token.Token, value ast.Node)) {
 	values, ok := pairs(n)
 	if !ok {
 		r.wrong(n, path, "this must be a mapping of fields, but it is %s", kindOf(n))
-		return false
+		return
 	}
 	seen := make(map[string]*token.Token, len(values))
 	for _, v := range values {
@@ -112,7 +112,6 @@ func (r *reader) entries(n ast.Node, path string, each func(key string, at *toke
 		}
 		each(key.Value, at, v.Value)
 	}
-	return true
 }
 
 // list calls each for every entry of a sequence.

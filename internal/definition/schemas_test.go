@@ -90,7 +90,7 @@ func TestSchemasRefuseCostlyNumbers(t *testing.T) {
 	if !ok || len(e.Violations) != 101 || !strings.Contains(e.Violations[100].Message, "19900 more") {
 		t.Fatalf("got %.200v", err)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 30*time.Second { // what is not bounded takes minutes
 		t.Errorf("took %s", took)
 	}
 }

@@ -90,22 +90,25 @@ func (s *Server) identify(next http.Handler) http.Handler {
 // recover answers a panic with a problem and logs its stack.
 func (s *Server) recover(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			v := recover()
-			if v == nil {
-				return
-			}
-			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(v)
-			}
-			requestOf(r.Context()).log.ErrorContext(r.Context(), "request panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
-				panic(http.ErrAbortHandler) // half an answer is out: cut the connection, so that the client does not take it for a whole one
-			}
-			newProblem(http.StatusInternalServerError, "internal", internalDetail).write(w, r)
-		}()
+		defer answerPanic(w, r)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// answerPanic is deferred.
+func answerPanic(w http.ResponseWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v)
+	}
+	requestOf(r.Context()).log.ErrorContext(r.Context(), "request panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
+		panic(http.ErrAbortHandler) // half an answer is out: cut the connection, so that the client does not take it for a whole one
+	}
+	newProblem(http.StatusInternalServerError, "internal", internalDetail).write(w, r)
 }
 
 // limit ends calls of the API that last too long.

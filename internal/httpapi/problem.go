@@ -10,6 +10,8 @@ import (
 )
 
 // Problem is an error as clients see it: RFC 9457 with a code, the places of what is wrong, and the request's ID.
+//
+//nolint:errname // the name that RFC 9457 and the OpenAPI document give it
 type Problem struct {
 	Type      string          `json:"type" doc:"Always about:blank; the code tells problems apart." example:"about:blank"`
 	Title     string          `json:"title" doc:"What the status means." example:"Unprocessable Entity"`
@@ -41,13 +43,14 @@ func newProblem(status int, code, detail string) *Problem {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
 }
 
-//nolint:gochecknoglobals // huma's hooks for errors are globals, so what guards them must be one
-var problemsInstalled sync.Once
+//nolint:gochecknoglobals // huma's own settings are globals, so what guards them must be one
+var humaIsSet sync.Once
 
-// useProblems makes huma answer with Problems. huma has no such setting of an API: its NewError and NewErrorWithContext are global. They are set
-// once, before the first API of this package exists, and to functions that depend on their arguments alone.
-func useProblems() {
-	problemsInstalled.Do(func() {
+// setHuma makes huma answer with Problems, and lists that are never null. huma has no such settings of an API, only globals. They are set
+// once, before the first API of this package exists, and to what depends on nothing else.
+func setHuma() {
+	humaIsSet.Do(func() {
+		huma.DefaultArrayNullable = false
 		huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 			return humaProblem(status, msg, errs)
 		}
@@ -72,7 +75,7 @@ func humaProblem(status int, msg string, errs []error) *Problem {
 		p.Detail = internalDetail
 	}
 	for _, err := range errs {
-		d, ok := err.(huma.ErrorDetailer) //nolint:errorlint // huma passes its details unwrapped
+		d, ok := err.(huma.ErrorDetailer)
 		if !ok {
 			continue
 		}
@@ -150,5 +153,7 @@ func (p *Problem) write(w http.ResponseWriter, r *http.Request) {
 	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(p) // nobody is left to tell
+	if err := enc.Encode(p); err != nil { // nobody is left to tell
+		requestOf(r.Context()).log.DebugContext(r.Context(), "problem not written", "err", err)
+	}
 }

@@ -22,6 +22,10 @@ const actor = "api"
 
 var traceParentPattern = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
+// startExample is a start that the shipped workflow accepts.
+const startExample = `{"workflow":"ecommerce/process_order","input":{"cart_items":[{"product_id":1,"quantity":2}],` +
+	`"payment_info":{"method":"credit_card","amount":286.77,"currency":"USD","token":"test_success_visa"},"customer_info":{"email":"ada@example.com","name":"Ada"}}}`
+
 // startBody documents the body of a start, which [engine.DecodeStart] reads.
 type startBody struct {
 	Workflow      string            `json:"workflow" doc:"namespace/name, or namespace/name@version; without a version the highest that is no pre-release." example:"ecommerce/process_order"`
@@ -96,8 +100,12 @@ func (s *Server) runRoutes(api huma.API) {
 	start.Description = "Answers at once; workers do the steps. A request that carries the idempotency key of an earlier one with the same body is answered 200 with the run as it is now."
 	start.DefaultStatus = http.StatusAccepted
 	start.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{}}}}
+	start.Responses = map[string]*huma.Response{"200": {
+		Description: "The run that was started earlier under the idempotency key, as it is now.",
+		Content:     map[string]*huma.MediaType{"application/json": {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[runBody](), true, "Run")}},
+	}}
 	huma.Register(api, start, s.start)
-	document[startBody](api, "/v1/runs", "StartRequest")
+	document[startBody](api, "/v1/runs", "StartRequest", json.RawMessage(startExample))
 
 	huma.Register(api, operation(http.MethodGet, "/v1/runs/{id}", "runs", "get-run", "See a run", http.StatusNotFound), s.run)
 	huma.Register(api, operation(http.MethodGet, "/v1/runs/{id}/steps", "runs", "get-run-steps", "See the steps of a run", http.StatusNotFound), s.steps)
@@ -129,9 +137,9 @@ func operation(method, path, tag, id, summary string, statuses ...int) huma.Oper
 }
 
 // document puts the schema of T into the API's document as the body of a POST that reads its body itself.
-func document[T any](api huma.API, path, name string) {
+func document[T any](api huma.API, path, name string, example any) {
 	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, name)
-	api.OpenAPI().Paths[path].Post.RequestBody.Content["application/json"] = &huma.MediaType{Schema: schema}
+	api.OpenAPI().Paths[path].Post.RequestBody.Content["application/json"] = &huma.MediaType{Schema: schema, Example: example}
 }
 
 func drawn(api huma.API) *huma.Response {

@@ -210,10 +210,11 @@ func TestBadStarts(t *testing.T) {
 			a := r.post("/v1/runs", c.body, c.headers...)
 			a.t = t
 			p := a.problem(c.status, c.code)
-			text := p.Detail
+			lines := []string{p.Detail}
 			for _, e := range p.Errors {
-				text += "\n" + e.Pointer + ": " + e.Message
+				lines = append(lines, e.Pointer+": "+e.Message)
 			}
+			text := strings.Join(lines, "\n")
 			if !strings.Contains(text, c.says) {
 				t.Errorf("problem lacks %q: %s", c.says, text)
 			}

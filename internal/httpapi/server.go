@@ -70,11 +70,11 @@ func New(deps Deps) (*Server, error) {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
 	if deps.Now == nil {
-		deps.Now = time.Now
+		deps.Now = time.Now //nolint:forbidigo // the default
 	}
 	deps.Grace = cmp.Or(deps.Grace, DefaultGrace)
 	deps.Version = cmp.Or(deps.Version, "dev")
-	useProblems()
+	setHuma()
 	s := &Server{deps: deps, engine: deps.Engine, log: deps.Log}
 	router := chi.NewRouter()
 	api := s.routes(router)
@@ -116,7 +116,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	if err != nil {
 		_ = server.Close() // cuts off what did not end in time
 	}
-	<-failed // Serve has returned
+	_ = <-failed // Serve has returned
 	if err != nil {
 		return fmt.Errorf("end HTTP on %s: requests were still running after %s: %w", ln.Addr(), s.deps.Grace, err)
 	}

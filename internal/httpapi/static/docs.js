@@ -37,7 +37,8 @@ const typeName = (schema) => {
 // example makes a value of a schema.
 const example = (schema, depth = 0) => {
   const s = resolve(schema);
-  if (s.examples && s.examples.length) return s.examples[0];
+  const given = (schema && schema.examples) || s.examples;
+  if (given && given.length) return given[0];
   if (s.example !== undefined) return s.example;
   if (s.default !== undefined) return s.default;
   if (s.enum) return s.enum[0];
@@ -47,7 +48,7 @@ const example = (schema, depth = 0) => {
   if (type === 'object') {
     const out = {};
     for (const [name, property] of Object.entries(s.properties || {})) {
-      if ((s.required || []).includes(name) || depth === 0) out[name] = example(property, depth + 1);
+      if (!s.required || s.required.includes(name)) out[name] = example(property, depth + 1);
     }
     return out;
   }
@@ -61,7 +62,8 @@ const example = (schema, depth = 0) => {
 const fields = (schema, depth = 0) => {
   const s = resolve(schema);
   if (typesOf(s).includes('array')) return fields(s.items, depth);
-  const properties = Object.entries(s.properties || {});
+  const needed = (name) => ((s.required || []).includes(name) ? 0 : 1);
+  const properties = Object.entries(s.properties || {}).sort(([a], [b]) => needed(a) - needed(b));
   if (!properties.length || depth > 6) return null;
   return el('table', {}, el('tbody', {}, ...properties.map(([name, property]) => {
     const p = resolve(property);
