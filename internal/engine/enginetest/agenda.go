@@ -16,6 +16,18 @@ const doubtAfter = 30_000
 // maxDead is how many dead nonces a step remembers.
 const maxDead = 4
 
+// Waiting lists the partitions in which something is due.
+func (m *Memory) Waiting(context.Context) (partitions []int, now time.Time, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.partitions {
+		if p := &m.partitions[i]; len(p.agenda.until(m.now, 1))+len(p.claims.until(m.now, 1)) > 0 {
+			partitions = append(partitions, i)
+		}
+	}
+	return partitions, instant(m.now), nil
+}
+
 // Due reads what the partition has waiting. It removes nothing: an entry goes when its work is done.
 func (m *Memory) Due(_ context.Context, partition, limit int) (dag.Due, error) {
 	m.mu.Lock()
@@ -48,6 +60,7 @@ func (m *Memory) Due(_ context.Context, partition, limit int) (dag.Due, error) {
 func (c *change) deadClaim(s *step) dag.DeadClaim {
 	return dag.DeadClaim{
 		ClaimRef: dag.ClaimRef{Run: c.run.id, Step: s.node.Name, Def: c.run.graph.Digest, Nonce: s.claim},
+		Workflow: c.run.graph.FullName(),
 		Epoch:    s.epoch, Worker: s.worker, Crashes: s.crashes, Lease: instant(s.lease), Leaving: s.leaving,
 	}
 }

@@ -1,7 +1,6 @@
 package enginetest
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -45,7 +44,7 @@ func reissueRaced(s *script) {
 	pending := s.asSeen("b", false, 0)
 	s.want("pending", s.reissue(pending), dag.Settled{Reply: dag.ReplyRaced, Step: dag.StepPending, Run: dag.RunRunning})
 	s.want("state", s.state, before)
-	s.wantReply("as seen", s.reissue(seen), dag.ReplyOK, dag.StepQueued)
+	s.wantOK("as seen", s.reissue(seen), dag.StepQueued)
 	s.finish("a")
 	s.want("succeeded", s.reissue(s.asSeen("a", false, 0)), dag.Settled{Reply: dag.ReplyRaced, Step: dag.StepSucceeded, Run: dag.RunRunning})
 	seen.Run = dag.NewRunID(5, "00000000000000000000000ZZZ")
@@ -65,7 +64,7 @@ func reissueAlive(s *script) {
 	s.want("to the last millisecond", s.reissue(seen), alive)
 	s.want("state", s.state, before)
 	s.advance(time.Millisecond)
-	s.wantReply("then", s.reissue(seen), dag.ReplyOK, dag.StepQueued)
+	s.wantOK("then", s.reissue(seen), dag.StepQueued)
 }
 
 func reissueCrash(s *script) {
@@ -90,7 +89,7 @@ func reissueUncounted(s *script) {
 	for range 4 {
 		s.claim("a")
 		s.advance(ttl)
-		s.wantReply("reissue", s.reissue(s.asSeen("a", false, 0)), dag.ReplyOK, dag.StepQueued)
+		s.wantOK("reissue", s.reissue(s.asSeen("a", false, 0)), dag.StepQueued)
 	}
 	s.wantStep("a", "crashes", "", "dead", "", "epoch", "5", "attempts", "4", "failures", "")
 	s.want("log", s.events()[2], "reissued a")
@@ -238,5 +237,5 @@ func takenBackMany(s *script) {
 		s.heartbeat(dag.HeartbeatRequest{ClaimRef: ref, TTL: ttl})
 	}
 	s.wantStep("a", "crashes", "", "dead", "")
-	s.want("epoch", s.step("a")["epoch"], fmt.Sprint(len(refs)+1))
+	s.want("epoch", s.step("a")["epoch"], number(len(refs)+1))
 }

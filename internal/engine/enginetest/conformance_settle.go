@@ -120,7 +120,7 @@ func completeTooBig(s *script) {
 	// The last byte fits.
 	rest := dag.MaxRunBytes - int(s.state.Runs[s.run].number("bytes"))
 	got = s.complete(dag.CompleteRequest{ClaimRef: ref, Output: half[:rest]})
-	s.wantReply("exactly full", got, dag.ReplyOK, dag.StepSucceeded)
+	s.wantOK("exactly full", got, dag.StepSucceeded)
 	s.wantRun("bytes", number(dag.MaxRunBytes))
 }
 
@@ -179,7 +179,7 @@ func failRetries(s *script) {
 	s.want("not yet", s.begin(s.request("a", "n")), dag.Begun{Verdict: dag.VerdictBusy, Wait: 1500 * time.Millisecond})
 	s.advance(500 * time.Millisecond)
 	_, got = s.stumbles("a", 0)
-	s.wantReply("second", got, dag.ReplyOK, dag.StepRetrying)
+	s.wantOK("second", got, dag.StepRetrying)
 	s.wantStep("a", "failures", "2", "due", s.at(0), "attempts", "2", "epoch", "1")
 	_, got = s.stumbles("a", time.Second)
 	s.want("third", got, dag.Settled{Reply: dag.ReplyOK, Step: dag.StepFailed, Run: dag.RunFailed})

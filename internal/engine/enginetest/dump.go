@@ -87,6 +87,9 @@ func (r *run) dump(s *State) {
 	}
 	for _, e := range r.log {
 		line := []any{e.At.UnixMilli(), e.Event, e.Step, e.Epoch, e.Attempt, e.Worker, e.Code, e.Message, e.Actor}
+		for last := len(line) - 1; line[last] == "" || line[last] == 0; last-- {
+			line = line[:last]
+		}
 		s.Logs[r.id] = append(s.Logs[r.id], text(line))
 	}
 	r.index(s)

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
 
 	"github.com/stepwell/stepwell/pkg/dag"
@@ -105,18 +106,13 @@ func (s greedy) Begin(ctx context.Context, req dag.BeginRequest) (dag.Begun, err
 type leftover struct{ memorySubject }
 
 func (s leftover) Expire(ctx context.Context, run string) (dag.Expired, error) {
-	var claims map[string]int64
+	var claims zset
 	s.change(run, func(c *change) {
-		claims = map[string]int64{}
-		for m, at := range c.claims {
-			claims[m] = at
-		}
+		claims = maps.Clone(c.claims)
 	})
 	got, err := s.memorySubject.Expire(ctx, run)
 	s.change(run, func(c *change) {
-		for m, at := range claims {
-			c.claims[m] = at
-		}
+		maps.Copy(c.claims, claims)
 	})
 	return got, err
 }

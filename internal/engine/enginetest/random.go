@@ -64,7 +64,7 @@ func everyReply() []string {
 	}
 	var all []string
 	for verb, list := range replies {
-		for _, reply := range strings.Fields(list) {
+		for reply := range strings.FieldsSeq(list) {
 			all = append(all, verb+" "+reply)
 		}
 	}
@@ -82,9 +82,25 @@ func actions() []action {
 		weight int
 	}{
 		{"nothing", 1},
-		{"tick", 6}, {"create", 4}, {"begin", 14}, {"begin wrongly", 4}, {"heartbeat", 5}, {"complete", 9}, {"fail", 6}, {"release", 3},
-		{"answer wrongly", 5}, {"reissue", 4}, {"take over", 9}, {"retry", 5}, {"expire", 2}, {"due", 3}, {"hand over", 4}, {"later", 2},
-		{"hold", 2}, {"too big", 1}, {"look", 2},
+		{"tick", 6},
+		{"create", 4},
+		{"begin", 14},
+		{"begin wrongly", 4},
+		{"heartbeat", 5},
+		{"complete", 9},
+		{"fail", 6},
+		{"release", 3},
+		{"answer wrongly", 5},
+		{"reissue", 4},
+		{"take over", 9},
+		{"retry", 5},
+		{"expire", 2},
+		{"due", 3},
+		{"hand over", 4},
+		{"later", 2},
+		{"hold", 2},
+		{"too big", 1},
+		{"look", 2},
 	} {
 		list = append(list, slices.Repeat([]action{a.name}, a.weight)...)
 	}

@@ -118,7 +118,7 @@ func (s *script) claim(step string) dag.ClaimRef {
 func (s *script) finish(step string) []string {
 	s.t.Helper()
 	got := s.complete(dag.CompleteRequest{ClaimRef: s.claim(step), Output: json.RawMessage(strconv.Quote(step))})
-	s.wantReply("complete", got, dag.ReplyOK, dag.StepSucceeded)
+	s.wantOK("complete", got, dag.StepSucceeded)
 	return names(got.Sends)
 }
 
@@ -131,12 +131,11 @@ func names(sends []dag.Send) []string {
 }
 
 // breaks claims and fails a step for good.
-func (s *script) breaks(step string, refused bool) dag.Settled {
+func (s *script) breaks(step string, refused bool) {
 	s.t.Helper()
 	cause := dag.StepError{Code: "NO", Message: "it is broken", Refused: refused}
 	got := s.fail(dag.FailRequest{ClaimRef: s.claim(step), Error: cause})
-	s.wantReply("fail", got, dag.ReplyOK, dag.StepFailed)
-	return got
+	s.wantOK("fail", got, dag.StepFailed)
 }
 
 // stumbles claims a step and fails the attempt, with another to come after delay.
@@ -163,10 +162,10 @@ func (s *script) dies(step string) (dag.ClaimRef, dag.Settled) {
 	return ref, s.reissue(s.asSeen(step, true, 0))
 }
 
-func (s *script) wantReply(what string, got dag.Settled, reply dag.Reply, step dag.StepState) {
+func (s *script) wantOK(what string, got dag.Settled, step dag.StepState) {
 	s.t.Helper()
-	if got.Reply != reply || got.Step != step {
-		s.t.Fatalf("%s: %s, step %s; want %s, step %s", what, got.Reply, got.Step, reply, step)
+	if got.Reply != dag.ReplyOK || got.Step != step {
+		s.t.Fatalf("%s: %s, step %s; want OK, step %s", what, got.Reply, got.Step, step)
 	}
 }
 

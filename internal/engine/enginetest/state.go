@@ -55,16 +55,13 @@ func NewState() State {
 // Normalize removes what makes no difference: empty fields and containers, the order of JSON fields and JSON white space in
 // labels, errors and log entries. Inputs and outputs stay to the byte: a store must not touch them.
 func (s *State) Normalize() {
+	s.tidy()
 	for _, run := range s.Runs {
-		run.normalize()
+		normalField[map[string]string](run, "labels")
 	}
-	for id, steps := range s.Steps {
+	for _, steps := range s.Steps {
 		for _, step := range steps {
-			step.normalize()
-		}
-		maps.DeleteFunc(steps, func(_ string, f Fields) bool { return len(f) == 0 })
-		if len(steps) == 0 {
-			delete(s.Steps, id)
+			normalField[dag.StepError](step, "error")
 		}
 	}
 	for _, lines := range s.Logs {
@@ -72,18 +69,30 @@ func (s *State) Normalize() {
 			lines[i] = normalLine(lines[i])
 		}
 	}
+}
+
+// tidy is the cheap half of Normalize: it removes empty fields and containers.
+func (s *State) tidy() {
+	for _, run := range s.Runs {
+		run.tidy()
+	}
+	for _, steps := range s.Steps {
+		for _, step := range steps {
+			step.tidy()
+		}
+		maps.DeleteFunc(steps, func(_ string, f Fields) bool { return len(f) == 0 })
+	}
+	maps.DeleteFunc(s.Steps, func(_ string, m map[string]Fields) bool { return len(m) == 0 })
 	maps.DeleteFunc(s.Logs, func(_ string, l []string) bool { return len(l) == 0 })
 	maps.DeleteFunc(s.Outputs, func(_ string, f Fields) bool { return len(f) == 0 })
 	maps.DeleteFunc(s.Index, func(_ string, m map[string]int64) bool { return len(m) == 0 })
 }
 
-func (f Fields) normalize() {
-	maps.DeleteFunc(f, func(_, v string) bool { return v == "" || v == "0" })
-	if text, ok := f["labels"]; ok {
-		f["labels"] = normalJSON[map[string]string](text)
-	}
-	if text, ok := f["error"]; ok {
-		f["error"] = normalJSON[dag.StepError](text)
+func (f Fields) tidy() { maps.DeleteFunc(f, func(_, v string) bool { return v == "" || v == "0" }) }
+
+func normalField[T any](f Fields, name string) {
+	if text, ok := f[name]; ok {
+		f[name] = normalJSON[T](text)
 	}
 }
 
