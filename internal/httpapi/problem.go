@@ -74,6 +74,9 @@ func humaProblem(status int, msg string, errs []error) *Problem {
 	if status >= http.StatusInternalServerError {
 		p.Detail = internalDetail
 	}
+	if status == http.StatusRequestEntityTooLarge {
+		p.Detail = msg + "; send less"
+	}
 	for _, err := range errs {
 		d, ok := err.(huma.ErrorDetailer)
 		if !ok {

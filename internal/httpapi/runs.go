@@ -188,9 +188,17 @@ func (s *Server) start(ctx context.Context, in *startInput) (*startOutput, error
 	return out, nil
 }
 
+// checkID tells a text that can be no run's ID from the ID of a run that is not there; either is not found.
+func checkID(id string) error {
+	if _, err := dag.RunPartition(id); err != nil {
+		return fmt.Errorf("run %w: a run ID looks like run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA; GET /v1/dead-letters and the answers of starts carry them", engine.ErrNotFound)
+	}
+	return nil
+}
+
 // view reads a run whose ID came from outside.
 func (s *Server) view(ctx context.Context, id string) (dag.RunView, error) {
-	if _, err := dag.RunPartition(id); err != nil {
+	if err := checkID(id); err != nil {
 		return dag.RunView{}, err
 	}
 	v, err := s.engine.Store().Run(ctx, id)
@@ -271,6 +279,9 @@ func (s *Server) retryStep(ctx context.Context, in *retryStepInput) (*runOutput,
 }
 
 func (s *Server) retried(ctx context.Context, run, step string, body *reasonBody) (*runOutput, error) {
+	if err := checkID(run); err != nil {
+		return nil, err
+	}
 	req := engine.RetryRequest{Run: run, Step: step, Actor: actor}
 	if body != nil {
 		req.Reason = body.Reason

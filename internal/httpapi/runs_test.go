@@ -256,7 +256,7 @@ func TestUnknownRuns(t *testing.T) {
 		if !strings.Contains(p.Detail, none) {
 			t.Errorf("detail %q", p.Detail)
 		}
-		p = r.get("/v1/runs/nonsense"+path).problem(http.StatusUnprocessableEntity, "invalid_request")
+		p = r.get("/v1/runs/nonsense"+path).problem(http.StatusNotFound, "not_found")
 		if !strings.Contains(p.Detail, "a run ID looks like run_") {
 			t.Errorf("detail %q", p.Detail)
 		}
@@ -264,6 +264,7 @@ func TestUnknownRuns(t *testing.T) {
 	if p := r.get("/v1/runs/"+id+"/steps/none").problem(http.StatusNotFound, "not_found"); !strings.Contains(p.Detail, "its steps are pay, ship") {
 		t.Errorf("detail %q", p.Detail)
 	}
+	r.post("/v1/runs/nonsense/retry", "").problem(http.StatusNotFound, "not_found")
 	r.post("/v1/runs/"+none+"/retry", "").problem(http.StatusNotFound, "not_found")
 	r.post("/v1/runs/"+id+"/steps/none/retry", "").problem(http.StatusNotFound, "not_found")
 }

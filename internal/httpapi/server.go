@@ -116,7 +116,10 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	if err != nil {
 		_ = server.Close() // cuts off what did not end in time
 	}
-	_ = <-failed // Serve has returned
+	served := <-failed
+	if err == nil && !errors.Is(served, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP on %s: %w", ln.Addr(), served)
+	}
 	if err != nil {
 		return fmt.Errorf("end HTTP on %s: requests were still running after %s: %w", ln.Addr(), s.deps.Grace, err)
 	}
