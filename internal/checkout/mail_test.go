@@ -84,6 +84,7 @@ func (s *sink) mailer(t *testing.T) *checkout.SMTPMailer {
 		if err := srv.Close(); err != nil {
 			t.Error(err)
 		}
+		_ = l.Close() // go-smtp does not when Close came before Serve; else it is closed already
 		if err := <-served; err != nil {
 			t.Error(err)
 		}

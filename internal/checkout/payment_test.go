@@ -244,8 +244,8 @@ func TestPaymentTimeLimits(t *testing.T) {
 	if got := verdictOf(err); got.Code != "PAYMENT_NETWORK" || !got.Retryable {
 		t.Errorf("step that ends: %+v", got)
 	}
-	if n := calls.Load(); n != 2 {
-		t.Errorf("%d calls, want 2", n)
+	if n := calls.Load(); n > 2 { // fewer when the limit passed before the call arrived
+		t.Errorf("%d calls, want at most one each", n)
 	}
 	_, _, err = client(t, "http://127.0.0.1:1", checkout.PaymentConfig{}).Lookup(t.Context(), "k")
 	if got := verdictOf(err); got.Code != "PAYMENT_NETWORK" || !got.Retryable {

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver of the default database
+	"modernc.org/sqlite"
 )
 
 // Config is what a [Shop] may be told. The zero value is the documented default.
@@ -32,8 +32,9 @@ type Shop struct {
 }
 
 const (
-	openTimeout = 15 * time.Second // to reach the database and bring its schema up to date
-	maxConns    = 8                // a process; SQLite has one writer at a time anyway, PostgreSQL's connections are dear
+	openTimeout = 20 * time.Second      // to reach the database and bring its schema up to date
+	openPause   = 20 * time.Millisecond // between two tries while other processes do the same
+	maxConns    = 8                     // a process, to PostgreSQL
 )
 
 //go:embed migrations/*.sql
@@ -52,14 +53,18 @@ func Open(ctx context.Context, dsn string, cfg Config) (*Shop, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(maxConns)
-	db.SetMaxIdleConns(maxConns)
 	if err := migrate(ctx, db, dialect); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the shop's database %s: %w", withoutPassword(dsn), err), db.Close())
 	}
 	s := &Shop{db: db, now: cfg.Now}
 	if dialect == goose.DialectPostgres {
 		s.rowLock = " FOR UPDATE"
+		db.SetMaxOpenConns(maxConns)
+		db.SetMaxIdleConns(maxConns)
+	} else {
+		// The goroutines of a process queue for one connection, in order. On connections of their own they would poll for SQLite's one write lock,
+		// and under load some would starve.
+		db.SetMaxOpenConns(1)
 	}
 	return s, nil
 }
@@ -88,13 +93,13 @@ func connect(dsn string) (*sql.DB, goose.Dialect, error) {
 }
 
 // openFile opens a SQLite file so that processes and goroutines wait for each other instead of failing: a transaction takes
-// the write lock when it begins, and whoever finds it taken waits for up to 5 s.
+// the write lock when it begins, and whoever finds it taken waits for up to 10 s.
 func openFile(path string) (*sql.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("shop database: make the directory of %s: %w", path, err)
 	}
 	options := url.Values{
-		"_pragma":      {"busy_timeout(5000)", "journal_mode(WAL)", "foreign_keys(1)"},
+		"_pragma":      {"busy_timeout(10000)", "journal_mode(WAL)", "foreign_keys(1)"},
 		"_txlock":      {"immediate"},
 		"_time_format": {"sqlite"},
 	}
@@ -116,15 +121,33 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect) error {
 	if err != nil {
 		return err
 	}
-	if err := db.PingContext(ctx); err != nil {
-		return err
-	}
-	for range 2 * (len(p.ListSources()) + 1) {
-		if _, err = p.Up(ctx); err == nil {
-			return nil
+	tries := 2 * (len(p.ListSources()) + 1)
+	for {
+		if err = db.PingContext(ctx); err != nil && !isBusy(err) {
+			return err
+		}
+		if err == nil {
+			tries--
+			if _, err = p.Up(ctx); err == nil {
+				return nil
+			}
+		}
+		if tries <= 0 && !isBusy(err) {
+			return fmt.Errorf("bring the schema up to date: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-time.After(openPause):
 		}
 	}
-	return fmt.Errorf("bring the schema up to date: %w", err)
+}
+
+// isBusy tells whether another connection holds the SQLite file. Setting the journal mode of a new file says so at once instead of waiting.
+func isBusy(err error) bool {
+	const busy, locked = 5, 6 // the low byte of SQLite's result codes
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code()&0xff == busy || e.Code()&0xff == locked)
 }
 
 func withoutPassword(dsn string) string {
