@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -61,13 +62,13 @@ type sweeper struct {
 
 func newSweeper(e *Engine) *sweeper { return &sweeper{Engine: e} }
 
-// tick looks at every partition once.
+// tick looks at every partition once: one question tells which of them have something due.
 func (s *sweeper) tick(ctx context.Context) {
 	started := s.cfg.Now()
-	lags := make([]time.Duration, dag.Partitions)
 	var g errgroup.Group
 	g.SetLimit(sweepWidth)
-	for p := range dag.Partitions {
+	lags := make([]time.Duration, dag.Partitions)
+	for _, p := range s.waiting(ctx) {
 		g.Go(func() error {
 			pctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 			defer cancel()
@@ -77,12 +78,29 @@ func (s *sweeper) tick(ctx context.Context) {
 	}
 	_ = g.Wait() // no function returns an error
 	if h := s.cfg.Hooks.Swept; h != nil {
-		var lag time.Duration
-		for _, l := range lags {
-			lag = max(lag, l)
-		}
-		h(lag, s.cfg.Now().Sub(started))
+		h(slices.Max(lags), s.cfg.Now().Sub(started))
 	}
+}
+
+// waiting lists the partitions to look at: those that have something due, or all of them when one could not be reached, so that each one
+// that answers is known to be there.
+func (s *sweeper) waiting(ctx context.Context) []int {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	asked := s.cfg.Now()
+	partitions, redis, err := s.store.Waiting(ctx)
+	answered := s.cfg.Now()
+	if err != nil {
+		all := make([]int, dag.Partitions)
+		for p := range all {
+			all[p] = p
+		}
+		return all
+	}
+	for p := range s.guards {
+		s.guards[p].reached(asked, answered, redis)
+	}
+	return partitions
 }
 
 // sweep looks at one partition: agenda first, then claims.

@@ -31,8 +31,7 @@ func (s *Store) Due(ctx context.Context, partition, limit int) (dag.Due, error) 
 	return due, nil
 }
 
-// Waiting tells which partitions have something due, in one round trip a server, and the time by the server's clock. It is what a
-// sweeper asks each second before it asks [Store.Due] of those few. Errors: [engine.ErrUnavailable] when any partition cannot be asked.
+// Waiting implements [engine.Agenda], in one round trip a server.
 func (s *Store) Waiting(ctx context.Context) (partitions []int, now time.Time, err error) {
 	calls := make([]call, dag.Partitions)
 	for p := range calls {
@@ -89,7 +88,7 @@ func (s *Store) lookAt(ctx context.Context, p redis.Pipeliner, at place, run, st
 	f := step + ":"
 	return look{
 		step: p.HMGet(ctx, s.keys.key("steps", at), f+"state", f+"epoch", f+"claim", f+"worker", f+"crashes", f+"lease", f+"leaving"),
-		run:  p.HMGet(ctx, s.keys.key("run", at), "def", "trace_parent"),
+		run:  p.HMGet(ctx, s.keys.key("run", at), "def", "trace_parent", "workflow"),
 	}
 }
 
@@ -159,12 +158,14 @@ func (s *Store) fillClaims(ctx context.Context, at place, due *dag.Due, claims [
 	for i, c := range claims {
 		step, run := newReply("steps", looks[i].step.Val()), newReply("run", looks[i].run.Val())
 		c.Def = run.text()
+		run.text() // a trace parent is of no use here
+		workflow := run.text()
 		if dag.StepState(step.text()) != dag.StepRunning || c.Def == "" {
 			at.run = c.Run
 			left, ids = append(left, s.keys.key("steps", at)), append(ids, c.Run, c.Step)
 			continue
 		}
-		dead := dag.DeadClaim{ClaimRef: c, Epoch: step.int()}
+		dead := dag.DeadClaim{ClaimRef: c, Workflow: workflow, Epoch: step.int()}
 		dead.Nonce, dead.Worker = step.text(), step.text()
 		dead.Crashes, dead.Lease, dead.Leaving = step.intOr0(), step.time(), step.text() != ""
 		if step.err != nil {
@@ -252,7 +253,7 @@ func (s *Store) Reissue(ctx context.Context, req dag.ReissueRequest) (dag.Settle
 
 // Expire implements [engine.Agenda].
 func (s *Store) Expire(ctx context.Context, run string) (dag.Expired, error) {
-	at, err := s.placeOfRun(ctx, run)
+	at, workflow, err := s.placeOfRun(ctx, run)
 	if err != nil {
 		return dag.Expired{}, fmt.Errorf("expire run %s: %w", run, err)
 	}
@@ -260,20 +261,21 @@ func (s *Store) Expire(ctx context.Context, run string) (dag.Expired, error) {
 	if err != nil {
 		return dag.Expired{}, fmt.Errorf("expire run %s: %w", run, err)
 	}
-	e := dag.Expired{Reply: word(r, dag.ReplyOK, dag.ReplyAlready, dag.ReplyConflict, dag.ReplyNoRun), Run: dag.RunState(r.text())}
+	e := dag.Expired{Reply: word(r, dag.ReplyOK, dag.ReplyAlready, dag.ReplyConflict, dag.ReplyNoRun), Workflow: workflow, Run: dag.RunState(r.text())}
 	return e, r.err
 }
 
-// placeOfRun reads which definition a run has, which never changes. There is none when there is no such run.
-func (s *Store) placeOfRun(ctx context.Context, run string) (place, error) {
-	at, err := placeOf(run, "")
-	if err != nil {
-		return at, err
+// placeOfRun reads which definition and workflow a run has, which never change. There are none when there is no such run.
+func (s *Store) placeOfRun(ctx context.Context, run string) (at place, workflow string, err error) {
+	if at, err = placeOf(run, ""); err != nil {
+		return at, "", err
 	}
 	key := s.keys.key("run", at)
-	at.def, err = s.client.HGet(ctx, key, "def").Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return at, s.explain(ctx, err, []string{key})
+	values, err := s.client.HMGet(ctx, key, "def", "workflow").Result()
+	if err != nil {
+		return at, "", s.explain(ctx, err, []string{key})
 	}
-	return at, nil
+	r := newReply("run", values)
+	at.def, workflow = r.text(), r.text()
+	return at, workflow, r.err
 }

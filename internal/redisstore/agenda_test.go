@@ -41,6 +41,7 @@ func TestDueAfterARollBack(t *testing.T) {
 				Stale: []dag.Delivery{{Run: gone, Step: "check", Epoch: 1}},
 				Claims: []dag.DeadClaim{{
 					ClaimRef: dag.ClaimRef{Run: runRunning, Step: "check", Def: st.graph.Digest, Nonce: "n3"},
+					Workflow: "shop/order",
 					Epoch:    1, Worker: "w1", Lease: enginetest.Epoch().Add(20*time.Second + 20*time.Millisecond),
 				}},
 			}

@@ -9,7 +9,7 @@ import (
 
 // Retry implements [engine.Operations].
 func (s *Store) Retry(ctx context.Context, req dag.RetryRequest) (dag.Retried, error) {
-	at, err := s.placeOfRun(ctx, req.Run)
+	at, _, err := s.placeOfRun(ctx, req.Run)
 	if err != nil {
 		return dag.Retried{}, fmt.Errorf("retry run %s: %w", req.Run, err)
 	}

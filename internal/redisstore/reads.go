@@ -171,7 +171,7 @@ func (s *Store) graphOf(ctx context.Context, id string) (*dag.Graph, error) {
 	if _, err := find(id); err != nil {
 		return nil, err
 	}
-	at, err := s.placeOfRun(ctx, id)
+	at, _, err := s.placeOfRun(ctx, id)
 	if err != nil {
 		return nil, err
 	}

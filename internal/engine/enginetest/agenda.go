@@ -176,9 +176,9 @@ func (m *Memory) Expire(_ context.Context, id string) (dag.Expired, error) {
 		return dag.Expired{Reply: dag.ReplyNoRun}, nil
 	case c.run.state.Ended():
 		delete(c.agenda, c.endMember())
-		return dag.Expired{Reply: dag.ReplyAlready, Run: c.run.state}, nil
+		return dag.Expired{Reply: dag.ReplyAlready, Workflow: c.run.graph.FullName(), Run: c.run.state}, nil
 	case c.run.deadline > c.now:
-		return dag.Expired{Reply: dag.ReplyConflict, Run: c.run.state}, nil
+		return dag.Expired{Reply: dag.ReplyConflict, Workflow: c.run.graph.FullName(), Run: c.run.state}, nil
 	}
 	cancelling := c.run.state == dag.RunCancelling
 	for i := range c.run.graph.Nodes {
@@ -191,7 +191,7 @@ func (m *Memory) Expire(_ context.Context, id string) (dag.Expired, error) {
 		state = dag.RunCancelled
 	}
 	c.end(state, "expired")
-	return dag.Expired{Reply: dag.ReplyOK, Run: state}, nil
+	return dag.Expired{Reply: dag.ReplyOK, Workflow: c.run.graph.FullName(), Run: state}, nil
 }
 
 func (c *change) expire(s *step, cancelling bool) {

@@ -88,8 +88,8 @@ func dueClaims(s *script) {
 	s.advance(time.Millisecond)
 	claims := s.due(5, 10).Claims
 	s.want("claims", claims, []dag.DeadClaim{
-		{ClaimRef: a, Epoch: 1, Worker: worker, Lease: s.now, Leaving: true},
-		{ClaimRef: b, Epoch: 1, Worker: worker, Lease: s.now},
+		{ClaimRef: a, Workflow: "test/dueclaims", Epoch: 1, Worker: worker, Lease: s.now, Leaving: true},
+		{ClaimRef: b, Workflow: "test/dueclaims", Epoch: 1, Worker: worker, Lease: s.now},
 	})
 	s.want("bounded", len(s.due(5, 1).Claims), 1)
 	s.want("they stay until they are reissued", len(s.state.Claims), 2)
@@ -109,7 +109,7 @@ func expireFails(s *script) {
 	ref := s.claim("running")
 	s.handedOver(s.delivery("queued"))
 	s.advance(time.Hour)
-	s.want("answer", s.expire(s.run), dag.Expired{Reply: dag.ReplyOK, Run: dag.RunFailed})
+	s.want("answer", s.expire(s.run), dag.Expired{Reply: dag.ReplyOK, Workflow: s.graph.FullName(), Run: dag.RunFailed})
 	for _, step := range []string{"queued", "running", "retrying"} {
 		s.wantStep(step, "state", "failed", "finished_at", s.at(0), "claim", "", "lease", "", "due", "", "epoch", "1",
 			"error", text(dag.StepError{Code: "DEADLINE_EXCEEDED", Message: "the run's deadline passed while the step was " + step}))
@@ -126,10 +126,10 @@ func expireFails(s *script) {
 func expireRefused(s *script) {
 	s.start(compile(s.t, "expirerefused", "a"), nil)
 	s.advance(time.Hour - time.Millisecond)
-	s.want("a millisecond early", s.expire(s.run), dag.Expired{Reply: dag.ReplyConflict, Run: dag.RunRunning})
+	s.want("a millisecond early", s.expire(s.run), dag.Expired{Reply: dag.ReplyConflict, Workflow: s.graph.FullName(), Run: dag.RunRunning})
 	s.finish("a")
 	s.advance(time.Hour)
-	s.want("ended before", s.expire(s.run), dag.Expired{Reply: dag.ReplyAlready, Run: dag.RunSucceeded})
+	s.want("ended before", s.expire(s.run), dag.Expired{Reply: dag.ReplyAlready, Workflow: s.graph.FullName(), Run: dag.RunSucceeded})
 	s.want("no run", s.expire(dag.NewRunID(5, "00000000000000000000000ZZZ")), dag.Expired{Reply: dag.ReplyNoRun})
 }
 
@@ -138,7 +138,7 @@ func expireScheduled(s *script) {
 	s.advance(90 * time.Minute)
 	s.want("the deadline counts from the start", s.expire(s.run).Reply, dag.ReplyConflict)
 	s.advance(30 * time.Minute)
-	s.want("nobody began", s.expire(s.run), dag.Expired{Reply: dag.ReplyOK, Run: dag.RunFailed})
+	s.want("nobody began", s.expire(s.run), dag.Expired{Reply: dag.ReplyOK, Workflow: s.graph.FullName(), Run: dag.RunFailed})
 	s.wantRun("started_at", "")
 	s.wantStep("a", "due", "", "state", "failed")
 }
@@ -148,7 +148,7 @@ func expireCancelling(s *script) {
 	s.claim("a")
 	s.setRunState(s.run, dag.RunCancelling)
 	s.advance(time.Hour)
-	s.want("answer", s.expire(s.run), dag.Expired{Reply: dag.ReplyOK, Run: dag.RunCancelled})
+	s.want("answer", s.expire(s.run), dag.Expired{Reply: dag.ReplyOK, Workflow: s.graph.FullName(), Run: dag.RunCancelled})
 	s.wantStep("a", "state", "cancelled", "error", "", "finished_at", s.at(0), "claim", "")
 	s.wantStep("b", "state", "cancelled")
 	s.wantStep("c", "state", "", "fail", "")

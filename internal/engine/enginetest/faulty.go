@@ -81,15 +81,14 @@ func (f *Faulty) Release(ctx context.Context, ref dag.ClaimRef) (dag.Settled, er
 
 // Waiting is the store's, unless Hook says otherwise.
 func (f *Faulty) Waiting(ctx context.Context) (partitions []int, now time.Time, err error) {
-	type reply struct {
-		partitions []int
-		now        time.Time
-	}
-	r, err := faulty(f, "Waiting", func() (r reply, err error) {
-		r.partitions, r.now, err = f.Store.Waiting(ctx)
-		return r, err
+	partitions, err = faulty(f, "Waiting", func() (found []int, err error) {
+		found, now, err = f.Store.Waiting(ctx)
+		return found, err
 	})
-	return r.partitions, r.now, err
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return partitions, now, nil
 }
 
 // Due is the store's, unless Hook says otherwise.
