@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"go.uber.org/goleak"
 
 	"github.com/stepwell/stepwell/internal/checkout"
@@ -18,10 +19,28 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	asTheAPIDoes()
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		cluster.stop()
 		os.Exit(code)
 	}))
+}
+
+// asTheAPIDoes makes huma ask a handler's error for its status.
+func asTheAPIDoes() {
+	plain := huma.NewErrorWithContext
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		if len(errs) == 1 {
+			if e, ok := errors.AsType[interface {
+				error
+				HTTPStatus() (int, string)
+			}](errs[0]); ok {
+				status, _ = e.HTTPStatus()
+				return huma.NewError(status, e.Error())
+			}
+		}
+		return plain(ctx, status, msg, errs...)
+	}
 }
 
 func noon() time.Time { return time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC) }

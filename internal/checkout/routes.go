@@ -25,8 +25,20 @@ const (
 // actor is who is said to have retried an order; orders know no users.
 const actor = "api"
 
-// ErrNotOrder says that a run is there but is none of [Workflow]. It comes joined with a [huma.StatusError] of 404, so an API needs no rule for it.
+// ErrNotOrder says that a run is there but is none of [Workflow].
 var ErrNotOrder = errors.New("not an order")
+
+// notOrderError tells an API its status by HTTPStatus, so that the API needs no rule for it.
+type notOrderError struct{ run, workflow string }
+
+func (e *notOrderError) Error() string {
+	return fmt.Sprintf("run %s is no order: it runs %s; see /v1/runs/%s", e.run, e.workflow, e.run)
+}
+
+func (*notOrderError) Unwrap() error { return ErrNotOrder }
+
+// HTTPStatus is the status and the code of the problem.
+func (*notOrderError) HTTPStatus() (status int, code string) { return http.StatusNotFound, "not_found" }
 
 // Runs is what the routes need of the engine. Its errors reach the client by the API's own table, unchanged.
 type Runs interface {
@@ -150,8 +162,7 @@ func (r routes) order(ctx context.Context, id string) (dag.RunView, error) {
 		return dag.RunView{}, err
 	}
 	if run.Workflow != Workflow {
-		return dag.RunView{}, fmt.Errorf("%w: %w", ErrNotOrder, huma.Error404NotFound(
-			fmt.Sprintf("run %s is no order: it runs %s; see /v1/runs/%s", id, run.Workflow, id)))
+		return dag.RunView{}, &notOrderError{run: id, workflow: run.Workflow}
 	}
 	return run, nil
 }

@@ -5,88 +5,79 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/stepwell/stepwell/internal/checkout"
+	"github.com/stepwell/stepwell/internal/definition"
+	"github.com/stepwell/stepwell/pkg/dag"
 	"github.com/stepwell/stepwell/pkg/tasks"
 )
 
-type retry struct {
-	MaxAttempts int `yaml:"max_attempts"`
-}
-
-type step struct {
-	Name, Handler, Timeout, Queue string
-	DependsOn                     []string `yaml:"depends_on"`
-	Retry                         retry
-}
-
-type definition struct {
-	Namespace, Name, Version string
-	InputSchema              map[string]any `yaml:"input_schema"`
-	Steps                    []step
-	Profiles                 map[string]struct {
-		Defaults struct{ Queue string }
-		Steps    map[string]step
-	}
-}
-
-func load(t *testing.T) definition {
+func load(t *testing.T) *dag.Workflow {
 	t.Helper()
-	source, err := os.ReadFile("../../workflows/ecommerce/process_order.yaml")
+	w, err := definition.Load("../../workflows/ecommerce/process_order.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var d definition
-	if err := yaml.Unmarshal(source, &d); err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return w
 }
 
 func TestWorkflowIsTheOneOfTheShop(t *testing.T) {
 	t.Parallel()
-	d := load(t)
-	want := []step{
-		{Name: "validate_cart", Timeout: "15s", Retry: retry{3}},
-		{Name: "process_payment", Timeout: "30s", Retry: retry{3}},
-		{Name: "update_inventory", Timeout: "20s", Retry: retry{2}},
-		{Name: "create_order", Timeout: "15s", Retry: retry{3}},
-		{Name: "send_confirmation", Timeout: "10s", Retry: retry{5}},
+	w := load(t)
+	if w.FullName() != checkout.Workflow || w.Version != "1.0.0" {
+		t.Errorf("%s@%s", w.FullName(), w.Version)
 	}
-	var handlers []string
-	for i := range want {
-		want[i].Handler = "checkout." + want[i].Name
-		handlers = append(handlers, want[i].Handler)
-		if i > 0 {
-			want[i].DependsOn = []string{want[i-1].Name}
+	for profiles, want := range map[string][]string{
+		"": {
+			"validate_cart [] ecommerce 3 in 15s", "process_payment [validate_cart] ecommerce 3 in 30s", "update_inventory [process_payment] ecommerce 2 in 20s",
+			"create_order [update_inventory] ecommerce 3 in 15s", "send_confirmation [create_order] ecommerce 5 in 10s",
+		},
+		"express": {
+			"validate_cart [] ecommerce 3 in 15s", "process_payment [validate_cart] ecommerce 1 in 15s", "update_inventory [process_payment] ecommerce 2 in 20s",
+			"create_order [update_inventory] ecommerce 3 in 15s", "send_confirmation [create_order] ecommerce 2 in 10s",
+		},
+		"express premium": {
+			"validate_cart [] ecommerce-critical 3 in 15s", "process_payment [validate_cart] ecommerce-critical 1 in 15s",
+			"update_inventory [process_payment] ecommerce-critical 2 in 20s", "create_order [update_inventory] ecommerce-critical 3 in 15s",
+			"send_confirmation [create_order] ecommerce-critical 2 in 10s",
+		},
+	} {
+		g, err := dag.Compile(w, strings.Fields(profiles)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, n := range g.Nodes {
+			got = append(got, fmt.Sprint(n.Name, " ", n.Parents, " ", n.Queue, " ", n.Retry.MaxAttempts, " in ", n.Timeout))
+			backoff := dag.Policy{MaxAttempts: n.Retry.MaxAttempts, Backoff: dag.BackoffExponential, BaseDelay: time.Second, MaxDelay: 5 * time.Minute, Jitter: 0.1}
+			if n.Retry != backoff || n.Handler != "checkout."+n.Name {
+				t.Errorf("%s: %+v, handler %s", n.Name, n.Retry, n.Handler)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q: %s", profiles, diff)
 		}
 	}
-	if diff := cmp.Diff(want, d.Steps); diff != "" {
-		t.Error(diff)
+}
+
+func TestEveryStepHasItsHandler(t *testing.T) {
+	t.Parallel()
+	var want []string
+	for _, step := range load(t).Steps {
+		want = append(want, step.Handler)
 	}
-	if d.Namespace+"/"+d.Name != checkout.Workflow || d.Version != "1.0.0" {
-		t.Errorf("%s/%s@%s", d.Namespace, d.Name, d.Version)
-	}
+	slices.Sort(want)
 	reg := tasks.NewRegistry()
 	checkout.Register(reg, checkout.Deps{Store: fakes{}, Gateway: fakes{}, Mailer: fakes{}})
-	slices.Sort(handlers)
-	if diff := cmp.Diff(handlers, reg.Names()); diff != "" {
+	if diff := cmp.Diff(want, reg.Names()); diff != "" {
 		t.Error(diff)
-	}
-	express := map[string]step{"process_payment": {Timeout: "15s", Retry: retry{1}}, "send_confirmation": {Retry: retry{2}}}
-	if diff := cmp.Diff(express, d.Profiles["express"].Steps); diff != "" {
-		t.Error(diff)
-	}
-	if p := d.Profiles["premium"]; p.Defaults.Queue != "ecommerce-critical" || len(p.Steps) > 0 || len(d.Profiles) != 2 {
-		t.Errorf("profiles %+v", d.Profiles)
 	}
 }
 
@@ -94,11 +85,7 @@ func TestInputSchema(t *testing.T) {
 	t.Parallel()
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
-	raw, err := json.Marshal(load(t).InputSchema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(load(t).InputSchema))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,12 +146,8 @@ func TestDocumentedBodyIsTheSchema(t *testing.T) {
 	if at(body, "required") != true {
 		t.Error("the body is documented as optional")
 	}
-	raw, err = json.Marshal(load(t).InputSchema)
-	if err != nil {
-		t.Fatal(err)
-	}
 	want, got := map[string]string{}, map[string]string{}
-	flatten(want, "", decode[map[string]any](t, raw), nil)
+	flatten(want, "", decode[map[string]any](t, load(t).InputSchema), nil)
 	flatten(got, "", at(body, "content", "application/json", "schema"), doc)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
