@@ -14,7 +14,7 @@
 //
 // # Checking inputs
 //
-// [Schemas] is the [engine.Schemas] for JSON Schema 2020-12 with formats asserted. References to other documents are refused, so that a check
+// [Schemas] is the engine's Schemas for JSON Schema 2020-12 with formats asserted. References to other documents are refused, so that a check
 // never does I/O. What it says of a violation never repeats the offending value, which may be a secret.
 //
 // # What is not promised

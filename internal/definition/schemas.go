@@ -13,7 +13,6 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
@@ -23,18 +22,18 @@ const maxSchemas = 256
 // maxExponent bounds the numbers of an input. They are compared exactly, and an exact 1e999999 takes milliseconds and half a megabyte.
 const maxExponent = 400
 
-// Schemas is the [engine.Schemas] for JSON Schema. It is safe for concurrent use.
+// Schemas is the engine's Schemas for JSON Schema. It is safe for concurrent use.
 type Schemas struct {
 	mu       sync.Mutex
 	bySource map[[sha256.Size]byte]*jsonschema.Schema
 }
 
 // NewSchemas returns Schemas with an empty cache.
-func NewSchemas() engine.Schemas {
+func NewSchemas() *Schemas {
 	return &Schemas{bySource: map[[sha256.Size]byte]*jsonschema.Schema{}}
 }
 
-// Check returns an [*engine.InputError] with everything in the input that does not satisfy the schema. A nil schema accepts everything. Any
+// Check returns an [*dag.InputError] with everything in the input that does not satisfy the schema. A nil schema accepts everything. Any
 // other error wraps [dag.ErrInvalid]: the schema is none, or the input is not JSON.
 func (s *Schemas) Check(schema, input json.RawMessage) error {
 	if len(schema) == 0 {
@@ -49,14 +48,14 @@ func (s *Schemas) Check(schema, input json.RawMessage) error {
 		return fmt.Errorf("%w input: %w", dag.ErrInvalid, err)
 	}
 	if huge := hugeNumbers(doc, "", nil); len(huge) > 0 {
-		return &engine.InputError{Violations: bounded(huge)}
+		return &dag.InputError{Violations: bounded(huge)}
 	}
 	err = compiled.Validate(doc)
 	if err == nil {
 		return nil
 	}
 	if v, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
-		return &engine.InputError{Violations: bounded(violations(v))}
+		return &dag.InputError{Violations: bounded(violations(v))}
 	}
 	return fmt.Errorf("%w input: it cannot be checked against the workflow's schema", dag.ErrInvalid)
 }
@@ -80,7 +79,7 @@ func (s *Schemas) compiled(schema json.RawMessage) (*jsonschema.Schema, error) {
 }
 
 // hugeNumbers appends a violation for every number that would be slow to compare.
-func hugeNumbers(v any, pointer string, found []engine.Violation) []engine.Violation {
+func hugeNumbers(v any, pointer string, found []dag.Violation) []dag.Violation {
 	switch v := v.(type) {
 	case []any:
 		for i, e := range v {
@@ -92,7 +91,7 @@ func hugeNumbers(v any, pointer string, found []engine.Violation) []engine.Viola
 		}
 	case json.Number:
 		if !tame(string(v)) {
-			found = append(found, engine.Violation{
+			found = append(found, dag.Violation{
 				Pointer: pointer,
 				Message: fmt.Sprintf("must be a number of at most %d digits and with an exponent from -%d to %d; send it as text if it must be larger", maxExponent, maxExponent, maxExponent),
 			})

@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepwell/stepwell/internal/definition"
-	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
@@ -29,14 +28,14 @@ func TestSchemasCheckListsEveryViolation(t *testing.T) {
 		}}`)
 	for _, c := range []struct {
 		input string
-		want  []engine.Violation
+		want  []dag.Violation
 	}{
 		{`{"cart":[{"id":1}],"customer":{"email":"a@example.com"}}`, nil},
-		{`[]`, []engine.Violation{{Pointer: "", Message: "must be an object, but is an array"}}},
-		{`{}`, []engine.Violation{{Pointer: "/cart", Message: "is required"}, {Pointer: "/customer", Message: "is required"}}},
+		{`[]`, []dag.Violation{{Pointer: "", Message: "must be an object, but is an array"}}},
+		{`{}`, []dag.Violation{{Pointer: "/cart", Message: "is required"}, {Pointer: "/customer", Message: "is required"}}},
 		{
 			`{"cart":[{"id":0,"price":99.5},{"id":"secret-1"},{}],"customer":{"email":"secret-2","tier":"secret-3","name":"s"},"ref":5,"a/b~c":"secret-4","extra":"secret-5"}`,
-			[]engine.Violation{
+			[]dag.Violation{
 				{Pointer: "/a~1b~0c", Message: "must be 7"},
 				{Pointer: "/cart/0/id", Message: "must be at least 1"},
 				{Pointer: "/cart/0/price", Message: "must be less than 99.5"},
@@ -50,12 +49,12 @@ func TestSchemasCheckListsEveryViolation(t *testing.T) {
 				{Pointer: "/ref", Message: "must match exactly one of these: (1) /ref must be a string, but is a number, (2) /ref must be an object, but is a number"},
 			},
 		},
-		{`{"cart":[],"customer":{"email":"a@example.com"}}`, []engine.Violation{{Pointer: "/cart", Message: "must have at least 1 items, but has 0"}}},
-		{`{"cart":[{"id":1,"price":0.015}],"customer":{"email":"a@example.com"}}`, []engine.Violation{{Pointer: "/cart/0/price", Message: "must be a multiple of 0.01"}}},
+		{`{"cart":[],"customer":{"email":"a@example.com"}}`, []dag.Violation{{Pointer: "/cart", Message: "must have at least 1 items, but has 0"}}},
+		{`{"cart":[{"id":1,"price":0.015}],"customer":{"email":"a@example.com"}}`, []dag.Violation{{Pointer: "/cart/0/price", Message: "must be a multiple of 0.01"}}},
 	} {
 		err := definition.NewSchemas().Check(schema, json.RawMessage(c.input))
-		var got []engine.Violation
-		if e, ok := errors.AsType[*engine.InputError](err); ok {
+		var got []dag.Violation
+		if e, ok := errors.AsType[*dag.InputError](err); ok {
 			got = e.Violations
 		} else if err != nil {
 			t.Errorf("%s: %v is no InputError", c.input, err)
@@ -86,7 +85,7 @@ func TestSchemasRefuseCostlyNumbers(t *testing.T) {
 	input := "[" + strings.Repeat("1e999999,", 20_000) + "1]"
 	began := time.Now()
 	err := definition.NewSchemas().Check(json.RawMessage(`{"items":{"minimum":0}}`), json.RawMessage(input))
-	e, ok := errors.AsType[*engine.InputError](err)
+	e, ok := errors.AsType[*dag.InputError](err)
 	if !ok || len(e.Violations) != 101 || !strings.Contains(e.Violations[100].Message, "19900 more") {
 		t.Fatalf("got %.200v", err)
 	}

@@ -12,27 +12,27 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
-	"github.com/stepwell/stepwell/internal/engine"
+	"github.com/stepwell/stepwell/pkg/dag"
 )
 
 // maxViolations bounds what is reported of one input.
 const maxViolations = 100
 
-func bounded(all []engine.Violation) []engine.Violation {
-	slices.SortStableFunc(all, func(a, b engine.Violation) int {
+func bounded(all []dag.Violation) []dag.Violation {
+	slices.SortStableFunc(all, func(a, b dag.Violation) int {
 		return cmp.Or(strings.Compare(a.Pointer, b.Pointer), strings.Compare(a.Message, b.Message))
 	})
 	all = slices.Compact(all)
 	if n := len(all) - maxViolations; n > 0 {
-		all = append(all[:maxViolations:maxViolations], engine.Violation{Message: fmt.Sprintf("and %d more violations", n)})
+		all = append(all[:maxViolations:maxViolations], dag.Violation{Message: fmt.Sprintf("and %d more violations", n)})
 	}
 	return all
 }
 
 // violations lists the leaves of a validation error. Messages come from the schema alone, never from the value.
-func violations(e *jsonschema.ValidationError) []engine.Violation {
+func violations(e *jsonschema.ValidationError) []dag.Violation {
 	at := pointerTo(e.InstanceLocation)
-	one := func(message string) []engine.Violation { return []engine.Violation{{Pointer: at, Message: message}} }
+	one := func(message string) []dag.Violation { return []dag.Violation{{Pointer: at, Message: message}} }
 	switch k := e.ErrorKind.(type) {
 	case *kind.Required:
 		return members(at, k.Missing, "is required")
@@ -57,17 +57,17 @@ func violations(e *jsonschema.ValidationError) []engine.Violation {
 	if len(e.Causes) == 0 {
 		return one(leaf(e.ErrorKind))
 	}
-	var out []engine.Violation
+	var out []dag.Violation
 	for _, c := range e.Causes {
 		out = append(out, violations(c)...)
 	}
 	return out
 }
 
-func members(at string, names []string, message string) []engine.Violation {
-	out := make([]engine.Violation, len(names))
+func members(at string, names []string, message string) []dag.Violation {
+	out := make([]dag.Violation, len(names))
 	for i, n := range names {
-		out[i] = engine.Violation{Pointer: at + "/" + escapePointer(n), Message: message}
+		out[i] = dag.Violation{Pointer: at + "/" + escapePointer(n), Message: message}
 	}
 	return out
 }

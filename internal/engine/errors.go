@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/stepwell/stepwell/pkg/dag"
 )
@@ -21,27 +20,6 @@ var (
 	// ErrMismatch is an [ErrConflict]: the idempotency key was used with another request body.
 	ErrMismatch = fmt.Errorf("%w: the idempotency key was used for another request body", ErrConflict)
 )
-
-// InputError lists everything that is wrong with a run's input. It unwraps to [dag.ErrInvalid].
-type InputError struct {
-	Violations []Violation
-}
-
-// Violation is one thing that is wrong with a run's input.
-type Violation struct {
-	Pointer string // JSON pointer (RFC 6901) to the value, "" for the whole
-	Message string // what is wrong and what would be right
-}
-
-func (e *InputError) Error() string {
-	lines := make([]string, len(e.Violations))
-	for i, v := range e.Violations {
-		lines[i] = fmt.Sprintf("%q: %s", v.Pointer, v.Message)
-	}
-	return "input does not satisfy the workflow's schema: " + strings.Join(lines, "; ")
-}
-
-func (e *InputError) Unwrap() error { return dag.ErrInvalid }
 
 // StateError says which state did not allow an operator's request. It unwraps to [ErrConflict].
 type StateError struct {

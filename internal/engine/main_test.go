@@ -36,7 +36,7 @@ type anySchema struct{}
 
 func (anySchema) Check(schema, _ json.RawMessage) error {
 	if schema != nil {
-		return &engine.InputError{Violations: []engine.Violation{{Pointer: "/a", Message: "is missing"}}}
+		return &dag.InputError{Violations: []dag.Violation{{Pointer: "/a", Message: "is missing"}}}
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ type Started struct {
 // Start creates a run, or finds the one that its key names, and hands its root steps over. Once the run is created nothing makes Start
 // fail: what the queue refuses now, the sweeper hands over later.
 //
-// Errors: [dag.ErrInvalid] (also [*InputError]), [ErrNotFound] (no such workflow or version), [ErrMismatch], [ErrMemory], [ErrUnavailable].
+// Errors: [dag.ErrInvalid] (also [*dag.InputError]), [ErrNotFound] (no such workflow or version), [ErrMismatch], [ErrMemory], [ErrUnavailable].
 func (e *Engine) Start(ctx context.Context, req StartRequest) (Started, error) {
 	if len(req.Input) == 0 {
 		req.Input = json.RawMessage("{}")

@@ -118,6 +118,6 @@ type QueueInfo struct {
 
 // Schemas checks a run's input.
 type Schemas interface {
-	// Check returns an [*InputError] when the input does not satisfy the schema. A nil schema accepts everything.
+	// Check returns an [*dag.InputError] when the input does not satisfy the schema. A nil schema accepts everything.
 	Check(schema, input json.RawMessage) error
 }

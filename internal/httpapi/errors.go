@@ -45,7 +45,7 @@ func problemOf(err error) (p *Problem, after string) {
 	if e, ok := errors.AsType[*Problem](err); ok {
 		return e, ""
 	}
-	if e, ok := errors.AsType[*engine.InputError](err); ok {
+	if e, ok := errors.AsType[*dag.InputError](err); ok {
 		p := newProblem(http.StatusUnprocessableEntity, "invalid_input", "the input does not satisfy the workflow's schema; see errors")
 		for _, v := range e.Violations {
 			p.Errors = append(p.Errors, ProblemDetail{Pointer: v.Pointer, Message: v.Message})

@@ -64,7 +64,7 @@ func TestErrorTable(t *testing.T) {
 		{fmt.Errorf("x: %w", engine.ErrConflict), 409, "conflict", ""},
 		{fmt.Errorf("x: %w", engine.ErrMismatch), 409, "idempotency_mismatch", ""},
 		{&engine.StateError{Run: "r", State: dag.RunFailed, Allowed: "wait"}, 409, "conflict", ""},
-		{fmt.Errorf("x: %w", &engine.InputError{}), 422, "invalid_input", ""},
+		{fmt.Errorf("x: %w", &dag.InputError{}), 422, "invalid_input", ""},
 		{fmt.Errorf("%w: name it", dag.ErrInvalid), 422, "invalid_request", ""},
 		{fmt.Errorf("%w: %w", engine.ErrMemory, secret), 503, "out_of_memory", "30"},
 		{fmt.Errorf("%w: %w", engine.ErrUnavailable, secret), 503, "unavailable", "2"},

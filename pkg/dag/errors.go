@@ -2,6 +2,7 @@ package dag
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -32,3 +33,24 @@ type FieldError struct {
 func (e *FieldError) Error() string { return e.Path + ": " + e.Message }
 
 func (e *FieldError) Unwrap() error { return ErrInvalid }
+
+// InputError lists everything that is wrong with a run's input. It unwraps to [ErrInvalid].
+type InputError struct {
+	Violations []Violation
+}
+
+// Violation is one thing that is wrong with a run's input.
+type Violation struct {
+	Pointer string // JSON pointer (RFC 6901) to the value, "" for the whole
+	Message string // what is wrong and what would be right
+}
+
+func (e *InputError) Error() string {
+	lines := make([]string, len(e.Violations))
+	for i, v := range e.Violations {
+		lines[i] = fmt.Sprintf("%q: %s", v.Pointer, v.Message)
+	}
+	return "input does not satisfy the workflow's schema: " + strings.Join(lines, "; ")
+}
+
+func (e *InputError) Unwrap() error { return ErrInvalid }
