@@ -73,6 +73,7 @@ func TestScriptNames(t *testing.T) {
 		verbDequeue: {"evalsha", "b", "4", "asynq:{x-bench}:pending"},
 		verbDone:    {"eval", "return 2", "5", "asynq:{x-bench}:active"},
 		verbForward: {"evalsha", "d", "2", "asynq:{x-bench}:retry"},
+		verbServer:  {"evalsha", "e", "2", "asynq:servers:{host:1:uuid}"},
 		"script c":  {"evalsha", "c", "1", "other"},
 		"hgetall":   {"HGETALL", "key"},
 		"ping":      {"PING"},

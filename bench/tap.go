@@ -257,6 +257,9 @@ func (t *tap) script(digest string, args []string) string {
 	if len(args) < 2 || !strings.HasPrefix(args[1], "asynq:") {
 		return "script " + digest
 	}
+	if strings.HasPrefix(args[1], "asynq:servers:") {
+		return verbServer
+	}
 	_, key, _ := strings.Cut(args[1], "}:")
 	kind, _, _ := strings.Cut(key, ":")
 	switch keys := args[0]; {
@@ -273,10 +276,11 @@ func (t *tap) script(digest string, args []string) string {
 	}
 }
 
-// asynq's scripts that every task needs, and the one that it calls each second for each queue.
+// asynq's scripts that every task needs, the one that it calls each second for each queue, and the heartbeat of its server.
 const (
 	verbEnqueue = "asynq enqueue"
 	verbDequeue = "asynq dequeue"
 	verbDone    = "asynq done"
 	verbForward = "asynq forward"
+	verbServer  = "asynq server state"
 )
