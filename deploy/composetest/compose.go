@@ -3,6 +3,7 @@ package composetest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"regexp"
@@ -122,10 +123,7 @@ func (c *checker) checkSettings(environ []string) {
 
 // Environment is what a container of the service sees: the variables of its image and, above them, those of the compose file.
 func Environment(s *types.ServiceConfig, image *Image) []string {
-	merged := map[string]string{}
-	for name, value := range image.Env {
-		merged[name] = value
-	}
+	merged := maps.Clone(image.Env)
 	for name, value := range s.Environment {
 		if value != nil {
 			merged[name] = *value
@@ -146,7 +144,9 @@ func (c *checker) checkRedis(p *types.Project) {
 		i := slices.Index(s.Command, flag)
 		c.expect(i >= 0 && i+1 < len(s.Command) && s.Command[i+1] == want, "%s is not %s", flag, want)
 	}
-	c.expect(slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Type == "volume" && v.Source != "" && v.Target == "/data" }), "/data is not on a named volume")
+	c.expect(slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool {
+		return v.Type == "volume" && v.Source != "" && v.Target == "/data"
+	}), "/data is not on a named volume")
 	c.expect(s.HealthCheck != nil && slices.Contains(s.HealthCheck.Test, "redis-cli") && slices.Contains(s.HealthCheck.Test, "ping"), "health check is not redis-cli ping")
 	c.expect(len(s.Ports) == 0, "it is published, and has no password")
 }
@@ -176,7 +176,7 @@ func (c *checker) checkWorker(p *types.Project) {
 // checkOrder wants nobody to start before what it needs can answer.
 func (c *checker) checkOrder(p *types.Project) {
 	for name, needs := range map[string][]string{
-		"api": {"redis", "postgres"}, "worker": {"redis", "postgres", "gateway", "mail"}, "asynqmon": {"redis"},
+		"api": {"redis"}, "worker": {"redis", "postgres", "gateway", "mail"}, "asynqmon": {"redis"},
 	} {
 		c.service = name
 		service := p.Services[name]

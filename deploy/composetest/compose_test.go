@@ -2,6 +2,7 @@ package composetest_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -159,6 +160,11 @@ func TestDockerfile(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(targets["build"].Build, "\n"), "CGO_ENABLED=0") {
 		t.Error("the programs are not static: no CGO_ENABLED=0")
+	}
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}", "./cmd/...")
+	list.Dir = root
+	if out, err := list.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "" {
+		t.Errorf("packages that cannot do without C: %s (%v)", out, err)
 	}
 	for _, path := range []string{"/etc/ssl/certs/ca-certificates.crt", "/workflows/", "/data", "/"} {
 		if !slices.Contains(targets["api"].Copied, path) {

@@ -8,14 +8,14 @@ import (
 
 // Image is what a target of a Dockerfile says of its containers.
 type Image struct {
-	Target      string
-	From        string   // the image or target that it builds upon
-	Copied      []string // targets of COPY
-	Env         map[string]string
-	User        string
-	Ports       []string
-	Health      []string // command of the health check
-	Entrypoint  []string
+	Target     string
+	From       string   // the image or target that it builds upon
+	Copied     []string // targets of COPY
+	Env        map[string]string
+	User       string
+	Ports      []string
+	Health     []string // command of the health check
+	Entrypoint []string
 	Build      []string // RUN lines
 }
 
@@ -92,7 +92,7 @@ func (i *Image) apply(verb, rest string) error {
 	case "EXPOSE":
 		i.Ports = append(i.Ports, rest)
 	case "ENV":
-		for _, pair := range strings.Fields(rest) {
+		for pair := range strings.FieldsSeq(rest) {
 			name, value, _ := strings.Cut(pair, "=")
 			i.Env[name] = value
 		}
@@ -117,7 +117,7 @@ func (i *Image) Binaries() []string {
 		if !strings.Contains(line, "go build") {
 			continue
 		}
-		for _, word := range strings.Fields(line) {
+		for word := range strings.FieldsSeq(line) {
 			if name, ok := strings.CutPrefix(word, "./cmd/"); ok {
 				names = append(names, name)
 			}

@@ -25,9 +25,7 @@ import (
 func main() {
 	file := flag.String("workflow", "", "YAML `file` with the workflow, instead of the one built in")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := bill(ctx, cmp.Or(os.Getenv("REDIS_URL"), "redis://127.0.0.1:6379/0"), *file, cmp.Or(flag.Arg(0), "inv-42")); err != nil {
+	if err := bill(cmp.Or(os.Getenv("REDIS_URL"), "redis://127.0.0.1:6379/0"), *file, cmp.Or(flag.Arg(0), "inv-42")); err != nil {
 		fmt.Fprintln(os.Stderr, "goclient:", err)
 		os.Exit(1)
 	}
@@ -36,8 +34,8 @@ func main() {
 // region: workflow
 
 // invoice is the workflow as data, built in Go; invoice.yaml says the same.
-func invoice() dag.Workflow {
-	return dag.Workflow{
+func invoice() *dag.Workflow {
+	return &dag.Workflow{
 		Namespace: "billing", Name: "invoice", Version: "1.0.0",
 		Defaults: dag.Defaults{Timeout: 10 * time.Second, Retry: dag.RetryPolicy{MaxAttempts: 3}},
 		Steps: []dag.Step{
@@ -110,7 +108,9 @@ func handlers() *tasks.Registry {
 
 // region: client
 
-func bill(ctx context.Context, redisURL, file, key string) (err error) {
+func bill(redisURL, file, key string) (err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	c, err := stepwell.NewClient(stepwell.Config{RedisURL: redisURL})
 	if err != nil {
 		return err
@@ -126,14 +126,14 @@ func bill(ctx context.Context, redisURL, file, key string) (err error) {
 		return err
 	}
 
-	w, err := stepwell.NewWorker(c, handlers(), stepwell.WorkerConfig{Queues: map[string]int{"billing": 1}})
+	w, err := stepwell.NewWorker(c, handlers(), stepwell.WorkerConfig{}) // serves every queue for which it has all handlers
 	if err != nil {
 		return err
 	}
-	working, stop := context.WithCancel(ctx)
+	working, done := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(working) }()
-	defer func() { stop(); err = errors.Join(err, <-ended) }() // gives back what it still runs
+	defer func() { done(); err = errors.Join(err, <-ended) }() // gives back what it still runs
 
 	run, err := c.Start(ctx, "billing/invoice", order{Customer: "Ada", Hours: 4}, stepwell.StartOptions{Key: key})
 	if err != nil {
