@@ -13,6 +13,5 @@
 //
 // # Not done
 //
-// Connections that subscribe are passed through from then on and match no rule. TLS is not understood. While Redis is away connections are
-// accepted and reset, not refused.
+// Connections that subscribe are passed through from then on and match no rule. TLS is not understood.
 package faultproxy

@@ -181,13 +181,17 @@ func TestAwayAndBack(t *testing.T) {
 	if err := behind.Ping(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	p.Away()
+	if err := p.Away(); err != nil {
+		t.Fatal(err)
+	}
 	for range 3 {
 		if err := behind.Ping(t.Context()).Err(); err == nil {
 			t.Fatal("answered while away")
 		}
 	}
-	p.Back()
+	if err := p.Back(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if err := behind.Ping(t.Context()).Err(); err != nil {
 		t.Error("after its return: ", err)
 	}

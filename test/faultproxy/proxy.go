@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -21,18 +23,17 @@ const pipelined = 10_000
 
 // Proxy is a running proxy. It is safe for concurrent use.
 type Proxy struct {
-	listener net.Listener
+	addr     string
 	upstream string
 	path     string // of the URL: the database
 	names    scriptNames
 	served   sync.WaitGroup
 
-	mu     sync.Mutex
-	away   bool
-	closed bool
-	links  map[*link]struct{}
-	rules  []*Hit
-	counts map[string]int
+	mu       sync.Mutex
+	listener net.Listener // nil while away and after Close
+	links    map[*link]struct{}
+	rules    []*Hit
+	counts   map[string]int
 }
 
 // Start returns a proxy of the Redis at a redis:// URL, on a free port of the loopback interface. The caller owes a Close.
@@ -41,21 +42,36 @@ func Start(ctx context.Context, redisURL string) (*Proxy, error) {
 	if err != nil || u.Scheme != "redis" {
 		return nil, fmt.Errorf("fault proxy: %q is no redis:// URL", redisURL)
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	l, err := listenLow(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("fault proxy: %w", err)
 	}
 	p := &Proxy{
-		listener: l, upstream: u.Host, path: u.Path, names: scriptNames{by: map[string]string{}},
+		listener: l, addr: l.Addr().String(), upstream: u.Host, path: u.Path, names: scriptNames{by: map[string]string{}},
 		links: map[*link]struct{}{}, counts: map[string]int{},
 	}
-	p.served.Go(p.accept)
+	p.served.Go(func() { p.accept(l) })
 	return p, nil
 }
 
+// listenLow takes a port below those that the system gives to clients. When nobody listens on such a port of a client, a client that dials
+// it can be given it as its own, is then connected to itself, and keeps us from coming back.
+func listenLow(ctx context.Context) (net.Listener, error) {
+	const first, last, tries = 20_000, 32_000, 100
+	var lc net.ListenConfig
+	var err error
+	for range tries {
+		var l net.Listener
+		port := first + rand.IntN(last-first) //nolint:gosec // no secret
+		if l, err = lc.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("no free port from %d to %d: %w", first, last, err)
+}
+
 // URL is the Redis URL of the proxy.
-func (p *Proxy) URL() string { return "redis://" + p.listener.Addr().String() + p.path }
+func (p *Proxy) URL() string { return "redis://" + p.addr + p.path }
 
 // On sets a rule. The first rule that meets a call is applied; one that is spent does nothing.
 func (p *Proxy) On(r Rule) *Hit {
@@ -66,19 +82,33 @@ func (p *Proxy) On(r Rule) *Hit {
 	return h
 }
 
-// Away cuts every connection and lets none live until Back.
-func (p *Proxy) Away() {
-	p.mu.Lock()
-	p.away = true
-	p.mu.Unlock()
-	p.cutAll()
-}
-
-// Back ends Away.
-func (p *Proxy) Back() {
+// Away cuts every connection and refuses new ones until Back.
+func (p *Proxy) Away() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.away = false
+	var err error
+	if p.listener != nil {
+		err = p.listener.Close()
+		p.listener = nil
+	}
+	for l := range p.links {
+		l.cut()
+	}
+	return err
+}
+
+// Back ends Away, on the same port.
+func (p *Proxy) Back(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", p.addr)
+	if err != nil {
+		return fmt.Errorf("fault proxy: %w", err)
+	}
+	p.listener = l
+	p.served.Go(func() { p.accept(l) })
+	return nil
 }
 
 // Counts tells how many calls of each name Redis has answered. Scripts count under their own names.
@@ -90,28 +120,17 @@ func (p *Proxy) Counts() map[string]int {
 
 // Close ends the proxy and all of its connections, and waits for running hooks.
 func (p *Proxy) Close() error {
-	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
-	err := p.listener.Close()
-	p.cutAll()
+	err := p.Away()
 	p.served.Wait()
 	return err
 }
 
-func (p *Proxy) cutAll() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for l := range p.links {
-		l.cut()
-	}
-}
-
-func (p *Proxy) accept() {
+// accept serves connections until the listener is closed.
+func (p *Proxy) accept(l net.Listener) {
 	for {
-		c, err := p.listener.Accept()
+		c, err := l.Accept()
 		if err != nil {
-			return // closed
+			return
 		}
 		p.served.Go(func() { p.serve(c) })
 	}
@@ -121,12 +140,6 @@ func (p *Proxy) accept() {
 func (p *Proxy) serve(client net.Conn) {
 	l := &link{proxy: p, client: client, waiting: make(chan *Call, pipelined)}
 	defer l.cut()
-	p.mu.Lock()
-	away := p.away || p.closed
-	p.mu.Unlock()
-	if away {
-		return
-	}
 	server, err := net.DialTimeout("tcp", p.upstream, dialLimit) //nolint:noctx // bounded, and nobody waits for it
 	if err != nil {
 		return
@@ -145,7 +158,7 @@ func (p *Proxy) serve(client net.Conn) {
 func (p *Proxy) enter(l *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.away || p.closed {
+	if p.listener == nil {
 		return false
 	}
 	p.links[l] = struct{}{}
