@@ -14,7 +14,10 @@ type orders struct{ engine *engine.Engine }
 var _ checkout.Runs = orders{}
 
 func (o orders) StartRun(ctx context.Context, order checkout.StartOrder) (dag.RunView, bool, error) {
-	started, err := o.engine.Start(ctx, engine.StartRequest{Workflow: order.Workflow, Input: order.Input, Key: order.Key, Profiles: order.Profiles})
+	started, err := o.engine.Start(ctx, engine.StartRequest{
+		Workflow: order.Workflow, Input: order.Input, Key: order.Key, Profiles: order.Profiles,
+		CorrelationID: order.CorrelationID, TraceParent: order.TraceParent,
+	})
 	return started.Run, started.Replayed, err
 }
 

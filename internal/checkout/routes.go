@@ -56,10 +56,16 @@ type StartOrder struct {
 	Input    json.RawMessage // as it was sent: checking it against the workflow's schema is up to the engine
 	Key      string          // idempotency key, or ""
 	Profiles []string
+
+	CorrelationID string
+	TraceParent   string // W3C trace context
 }
 
 type placeInput struct {
-	Key  string `header:"Idempotency-Key" doc:"1 to 255 printable ASCII characters. The same key with the same body is the same order, however often it is sent."`
+	Key           string `header:"Idempotency-Key" doc:"1 to 255 printable ASCII characters. The same key with the same body is the same order, however often it is sent."`
+	CorrelationID string `header:"X-Correlation-Id" doc:"Kept with the order's run."`
+	TraceParent   string `header:"Traceparent" doc:"W3C trace context; handed on to the steps."`
+
 	Body json.RawMessage
 }
 
@@ -121,7 +127,9 @@ func documentBody(api huma.API) {
 type routes struct{ runs Runs }
 
 func (r routes) place(ctx context.Context, in *placeInput) (*placeOutput, error) {
-	run, replayed, err := r.runs.StartRun(ctx, StartOrder{Workflow: Workflow, Input: in.Body, Key: in.Key, Profiles: profilesOf(in.Body)})
+	run, replayed, err := r.runs.StartRun(ctx, StartOrder{
+		Workflow: Workflow, Input: in.Body, Key: in.Key, Profiles: profilesOf(in.Body), CorrelationID: in.CorrelationID, TraceParent: in.TraceParent,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -27,10 +27,11 @@ type Mail struct {
 type MailSink struct {
 	Addr string
 
-	server *smtp.Server
-	served chan struct{}
-	mu     sync.Mutex
-	mails  []Mail
+	server   *smtp.Server
+	listener net.Listener
+	served   chan struct{}
+	mu       sync.Mutex
+	mails    []Mail
 }
 
 // StartMailSink starts a sink on a free port of the loopback interface.
@@ -40,7 +41,7 @@ func StartMailSink(ctx context.Context) (*MailSink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mail sink: %w", err)
 	}
-	s := &MailSink{Addr: l.Addr().String(), served: make(chan struct{})}
+	s := &MailSink{Addr: l.Addr().String(), listener: l, served: make(chan struct{})}
 	s.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &mailSession{sink: s}, nil }))
 	s.server.Domain, s.server.MaxMessageBytes = "localhost", maxMail
 	s.server.ReadTimeout, s.server.WriteTimeout = 10*time.Second, 10*time.Second
@@ -60,6 +61,7 @@ func (s *MailSink) Mails() []Mail {
 
 // Close ends the sink.
 func (s *MailSink) Close() error {
+	_ = s.listener.Close() // a server that was not yet serving does not know it
 	err := s.server.Close()
 	<-s.served
 	return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"time"
 
@@ -22,13 +23,16 @@ type StartRequest struct {
 	Labels   map[string]string
 
 	CorrelationID string
-	TraceParent   string
+	// TraceParent is a W3C trace context, handed on to the steps. One that does not parse is as good as none, as W3C has it.
+	TraceParent string
 
 	// StartAt or Delay postpone the start; at most one of them.
 	StartAt time.Time
 	Delay   time.Duration
 	Timeout time.Duration // 0 means the workflow's
 }
+
+var traceParentPattern = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
 // Started is the answer to [StartRequest].
 type Started struct {
@@ -44,6 +48,9 @@ type Started struct {
 func (e *Engine) Start(ctx context.Context, req StartRequest) (Started, error) {
 	if len(req.Input) == 0 {
 		req.Input = json.RawMessage("{}")
+	}
+	if !traceParentPattern.MatchString(req.TraceParent) {
+		req.TraceParent = ""
 	}
 	if err := checkStart(&req); err != nil {
 		return Started{}, err

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
-	"regexp"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -19,8 +18,6 @@ import (
 
 // actor is who is said to have retried; the API knows no users.
 const actor = "api"
-
-var traceParentPattern = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
 // startExample is a start that the shipped workflow accepts.
 const startExample = `{"workflow":"ecommerce/process_order","input":{"cart_items":[{"product_id":1,"quantity":2}],` +
@@ -174,9 +171,7 @@ func (s *Server) start(ctx context.Context, in *startInput) (*startOutput, error
 	}
 	req.Key = cmp.Or(in.Key, req.Key)
 	req.CorrelationID = cmp.Or(req.CorrelationID, in.CorrelationID)
-	if traceParentPattern.MatchString(in.TraceParent) { // W3C: what does not parse is as good as absent
-		req.TraceParent = in.TraceParent
-	}
+	req.TraceParent = in.TraceParent
 	started, err := s.engine.Start(ctx, req)
 	if err != nil {
 		return nil, err

@@ -108,6 +108,10 @@ func (g *gambler) play(c command) played {
 	case "expire":
 		return g.playExpire(c)
 	case "due":
+		if c.How%4 == 0 {
+			g.waiting()
+			return true
+		}
 		g.due([]int{5, 6, dag.PartitionOf("test", "one", "k0")}[c.Pick%3], 1+c.How%10)
 		return true
 	case "hand over", "later":

@@ -57,6 +57,7 @@ func everyReply() []string {
 		"retry":       "OK OK_ALREADY CONFLICT NORUN",
 		"expire":      "OK OK_ALREADY CONFLICT NORUN",
 		"due":         "OK",
+		"waiting":     "OK",
 		"handed_over": "OK",
 		"later":       "OK",
 		"log": "created begun retrying succeeded failed cancelled released reissued crashed crash_taken_back retried expired " +

@@ -122,6 +122,21 @@ func (r *rig) due(partition, limit int) dag.Due {
 	return must(call(r, v, partition, func(ctx context.Context, s Subject) (dag.Due, error) { return s.Due(ctx, partition, limit) }))
 }
 
+// waiting is what Waiting returns.
+type waiting struct {
+	Partitions []int
+	Now        time.Time
+}
+
+func (r *rig) waiting() waiting {
+	r.t.Helper()
+	v := verb[waiting]{name: "waiting", reply: func(waiting) string { return "OK" }}
+	return must(call(r, v, "", func(ctx context.Context, s Subject) (w waiting, err error) {
+		w.Partitions, w.Now, err = s.Waiting(ctx)
+		return w, err
+	}))
+}
+
 // done is the verb whose only answer is that it happened.
 func done(name string) verb[struct{}] {
 	return verb[struct{}]{name: name, reply: func(struct{}) string { return "OK" }}
