@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -12,7 +11,6 @@ import (
 	"github.com/stepwell/stepwell/internal/asynqueue"
 	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/internal/redisstore"
-	"github.com/stepwell/stepwell/pkg/dag"
 	"github.com/stepwell/stepwell/pkg/tasks"
 )
 
@@ -68,42 +66,24 @@ func NewWorker(c *Client, reg *tasks.Registry, cfg WorkerConfig) (*Worker, error
 	return &Worker{client: c, engine: e, worker: w}, nil
 }
 
-// queuesOf finds the queues for which the handlers are all that registered workflows use there.
+// queuesOf gives the same weight to every queue that the handlers can serve.
 func queuesOf(e *engine.Engine, handlers []string) (map[string]int, error) {
 	// As in engineOn: a constructor without a context, with a short bound.
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	regs, err := e.Store().Workflows(ctx)
+	servable, err := e.Servable(ctx, handlers)
 	if err != nil {
-		return nil, fmt.Errorf("registered workflows: %w", err)
+		return nil, err
 	}
-	served, lacking := map[string]int{}, map[string]bool{}
-	for _, reg := range regs {
-		choices := [][]string{nil}
-		for name := range reg.Workflow.Profiles {
-			choices = append(choices, []string{name})
-		}
-		for _, profiles := range choices {
-			graph, err := dag.Compile(reg.Workflow, profiles...)
-			if err != nil {
-				return nil, fmt.Errorf("registered workflow %s: %w", reg.Workflow.FullName(), err)
-			}
-			for i := range graph.Nodes {
-				served[graph.Nodes[i].Queue] = 1
-				lacking[graph.Nodes[i].Queue] = lacking[graph.Nodes[i].Queue] || !slices.Contains(handlers, graph.Nodes[i].Handler)
-			}
-		}
-	}
-	for queue, lacks := range lacking {
-		if lacks {
-			delete(served, queue)
-		}
-	}
-	if len(served) == 0 {
+	if len(servable) == 0 {
 		return nil, fmt.Errorf("%w: there is no queue for which the registry has every handler that registered workflows use; "+
 			"register the workflow first, or name the queues", ErrInvalid)
 	}
-	return served, nil
+	weights := make(map[string]int, len(servable))
+	for _, q := range servable {
+		weights[q] = 1
+	}
+	return weights, nil
 }
 
 // ID names the worker among all of the installation.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -77,6 +78,21 @@ func (e *Engine) Missing(ctx context.Context, queues, handlers []string) ([]stri
 		}
 	}
 	return missing, nil
+}
+
+// Servable lists the queues for which the handlers are all that registered workflows use there.
+func (e *Engine) Servable(ctx context.Context, handlers []string) ([]string, error) {
+	needed, err := e.needs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	servable := map[string]bool{}
+	for _, n := range needed {
+		so, seen := servable[n.Queue]
+		servable[n.Queue] = (so || !seen) && slices.Contains(handlers, n.Handler)
+	}
+	maps.DeleteFunc(servable, func(_ string, is bool) bool { return !is })
+	return slices.Sorted(maps.Keys(servable)), nil
 }
 
 // needs lists every queue and handler that the registered workflows use, with each profile on its own applied.

@@ -185,9 +185,10 @@ func parseDB(text string) (int, error) {
 // apply sets how long and how often a client tries. A cluster client must not retry much inside one node, or commands stay pinned to
 // a dead master; it follows redirects instead.
 func (p Profile) apply(o *redis.UniversalOptions, cluster bool) {
+	o.ContextTimeoutEnabled = true // or a hung socket outlasts the bound that a caller set
 	if p == Quick {
 		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = quickAttempt, quickAttempt, quickAttempt, quickAttempt
-		o.MaxRetries, o.DialerRetries, o.ContextTimeoutEnabled = 1, 1, true
+		o.MaxRetries, o.DialerRetries = 1, 1
 		return
 	}
 	o.MaxRetries, o.MaxRetryBackoff = 30, time.Second
