@@ -27,6 +27,7 @@ const stuck = 6 * time.Second
 // theater is where roles play: a Redis, a gateway in this process, and a file of effects.
 type theater struct {
 	*bench
+	t            *testing.T
 	dir, gateway string
 	token        string // of the starter's payment
 	client       *demo.Client
@@ -35,7 +36,7 @@ type theater struct {
 
 func newTheater(t *testing.T) *theater {
 	t.Helper()
-	th := &theater{bench: newBench(t), dir: t.TempDir(), token: "test_hold_visa"}
+	th := &theater{bench: newBench(t), t: t, dir: t.TempDir(), token: "test_hold_visa"}
 	t.Cleanup(func() {
 		if t.Failed() {
 			showLogs(t, th.dir)
@@ -192,7 +193,7 @@ func (th *theater) verdict(t *testing.T, run string, protected bool) {
 }
 
 // both runs a scenario with and without protections. Only the second is the control; the first shows that nothing else makes it fail.
-func both(t *testing.T, off []string, scenario func(t *testing.T, th *theater, off []string, protected bool)) {
+func both(t *testing.T, off []string, scenario func(th *theater, off []string, protected bool)) {
 	t.Helper()
 	for _, c := range []struct {
 		name string
@@ -200,14 +201,15 @@ func both(t *testing.T, off []string, scenario func(t *testing.T, th *theater, o
 	}{{"protected", nil}, {"without " + strings.Join(off, " and "), off}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			scenario(t, newTheater(t), c.off, len(c.off) == 0)
+			scenario(newTheater(t), c.off, len(c.off) == 0)
 		})
 	}
 }
 
 func TestControlCrashOfTheStarter(t *testing.T) {
 	t.Parallel()
-	both(t, []string{offSweeper}, func(t *testing.T, th *theater, off []string, protected bool) {
+	both(t, []string{offSweeper}, func(th *theater, off []string, protected bool) {
+		t := th.t
 		th.letThrough(t)
 		p := th.proxy(t)
 		victim := make(chan *demo.Process, 1)
@@ -221,7 +223,8 @@ func TestControlCrashOfTheStarter(t *testing.T) {
 
 func TestControlCrashDuringCharge(t *testing.T) {
 	t.Parallel()
-	both(t, []string{offKey}, func(t *testing.T, th *theater, off []string, protected bool) {
+	both(t, []string{offKey}, func(th *theater, off []string, protected bool) {
+		t := th.t
 		run := th.started(t)
 		worker, _ := th.play(t, "worker", off...)
 		if protected {
@@ -247,7 +250,8 @@ func TestControlCrashDuringCharge(t *testing.T) {
 
 func TestControlCrashBeforeEnqueueOfChildren(t *testing.T) {
 	t.Parallel()
-	both(t, []string{offSweeper}, func(t *testing.T, th *theater, off []string, protected bool) {
+	both(t, []string{offSweeper}, func(th *theater, off []string, protected bool) {
+		t := th.t
 		th.letThrough(t)
 		p := th.proxy(t)
 		victim := make(chan *demo.Process, 1)
@@ -262,7 +266,8 @@ func TestControlCrashBeforeEnqueueOfChildren(t *testing.T) {
 
 func TestControlLostReplyOfBegin(t *testing.T) {
 	t.Parallel()
-	both(t, []string{offRepeat}, func(t *testing.T, th *theater, off []string, protected bool) {
+	both(t, []string{offRepeat}, func(th *theater, off []string, protected bool) {
+		t := th.t
 		th.letThrough(t)
 		_, p := th.play(t, "worker", off...)
 		p.On(faultproxy.Rule{Match: faultproxy.Script("begin", "pay"), Action: faultproxy.LoseReply})
@@ -277,7 +282,8 @@ func TestControlLostReplyOfBegin(t *testing.T) {
 func TestControlLostReplyOfComplete(t *testing.T) {
 	t.Parallel()
 	// Two protections overlap here: the repetition learns which children to hand over, and the sweeper hands them over anyway.
-	both(t, []string{offRepeat, offSweeper}, func(t *testing.T, th *theater, off []string, protected bool) {
+	both(t, []string{offRepeat, offSweeper}, func(th *theater, off []string, protected bool) {
+		t := th.t
 		th.letThrough(t)
 		_, p := th.play(t, "worker", off...)
 		p.On(faultproxy.Rule{Match: faultproxy.Script("complete", "pay"), Action: faultproxy.LoseReply})
@@ -288,7 +294,8 @@ func TestControlLostReplyOfComplete(t *testing.T) {
 
 func TestControlLostReplyOfFail(t *testing.T) {
 	t.Parallel()
-	both(t, []string{offRepeat}, func(t *testing.T, th *theater, off []string, protected bool) {
+	both(t, []string{offRepeat}, func(th *theater, off []string, protected bool) {
+		t := th.t
 		th.token = "test_temp_fail_network"
 		_, p := th.play(t, "worker", off...)
 		p.On(faultproxy.Rule{Match: faultproxy.Script("fail", "pay"), Action: faultproxy.LoseReply})
@@ -298,7 +305,8 @@ func TestControlLostReplyOfFail(t *testing.T) {
 
 func TestControlDuplicates(t *testing.T) {
 	t.Parallel()
-	both(t, []string{offDedupe}, func(t *testing.T, th *theater, off []string, protected bool) {
+	both(t, []string{offDedupe}, func(th *theater, off []string, protected bool) {
+		t := th.t
 		for range 2 {
 			th.play(t, "worker", off...)
 		}
@@ -321,7 +329,8 @@ func TestControlDuplicates(t *testing.T) {
 
 func TestControlShutdown(t *testing.T) {
 	t.Parallel()
-	both(t, []string{offRelease}, func(t *testing.T, th *theater, off []string, protected bool) {
+	both(t, []string{offRelease}, func(th *theater, off []string, protected bool) {
+		t := th.t
 		run := th.started(t)
 		worker, _ := th.play(t, "worker", off...)
 		th.held(t, run)
@@ -340,7 +349,8 @@ func TestControlShutdown(t *testing.T) {
 
 func TestControlOutage(t *testing.T) {
 	t.Parallel()
-	both(t, []string{offRepeat}, func(t *testing.T, th *theater, off []string, protected bool) {
+	both(t, []string{offRepeat}, func(th *theater, off []string, protected bool) {
+		t := th.t
 		p := th.proxy(t)
 		run := th.startedBehind(t, p)
 		th.playBehind(t, p, "worker", off...)
@@ -359,7 +369,8 @@ func TestControlOutage(t *testing.T) {
 // TestControlFence stops a worker for longer than its claim holds. When it goes on, another one has the step.
 func TestControlFence(t *testing.T) {
 	t.Parallel()
-	both(t, []string{offFence}, func(t *testing.T, th *theater, off []string, protected bool) {
+	both(t, []string{offFence}, func(th *theater, off []string, protected bool) {
+		t := th.t
 		run := th.started(t)
 		first, mine := th.play(t, "worker", off...)
 		th.held(t, run)

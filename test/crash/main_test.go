@@ -14,11 +14,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/stepwell/stepwell/test/testbinary"
 )
 
 // binary is the stepwell executable under test, built by TestMain.
@@ -42,10 +42,8 @@ func runTests(m *testing.M) int {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		return complain(err)
 	}
-	binary = filepath.Join(dir, "stepwell")
-	build := exec.CommandContext(context.Background(), "go", "build", "-o", binary, "github.com/stepwell/stepwell/cmd/stepwell") // TestMain has no context
-	if out, err := build.CombinedOutput(); err != nil {
-		return complain(fmt.Errorf("build the binary under test: %w\n%s", err, out))
+	if binary, err = testbinary.Build(context.Background(), dir); err != nil { // TestMain has no context
+		return complain(err)
 	}
 	code := m.Run()
 	if code == 0 {

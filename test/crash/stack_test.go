@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,12 +164,7 @@ func (b *bench) reached(t *testing.T, limit time.Duration, id, step string, stat
 	eventually(t, limit, fmt.Sprintf("step %s of run %s to be %s", step, id, states), func() (bool, string) {
 		view := b.run(t, id)
 		seen = stepOf(view, step)
-		for _, s := range states {
-			if seen.State == s {
-				return true, ""
-			}
-		}
-		return false, describe(view)
+		return slices.Contains(states, seen.State), describe(view)
 	})
 	return seen
 }
@@ -183,11 +179,12 @@ func stepOf(view dag.RunView, name string) dag.StepView {
 }
 
 func describe(view dag.RunView) string {
-	text := "run " + string(view.State)
+	var text strings.Builder
+	text.WriteString("run " + string(view.State))
 	for _, s := range view.Steps {
-		text += fmt.Sprintf(", %s %s (attempts %d, failures %d, crashes %d)", s.Name, s.State, s.Attempts, s.Failures, s.Crashes)
+		fmt.Fprintf(&text, ", %s %s (attempts %d, failures %d, crashes %d)", s.Name, s.State, s.Attempts, s.Failures, s.Crashes)
 	}
-	return text
+	return text.String()
 }
 
 // task tells what asynq knows of the task of a delivery; nil when it knows none.

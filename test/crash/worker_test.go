@@ -141,7 +141,7 @@ func TestDuplicateDeliveries(t *testing.T) {
 	if err := s.inspector.UnpauseQueue(queueName); err != nil {
 		t.Fatal(err)
 	}
-	view = s.succeeded(t, quick, run)
+	s.succeeded(t, quick, run)
 	s.drained(t, 2*quick, queueName) // a copy that was told BUSY comes again after 5 s
 	for i, p := range proxies {
 		if n := p.Counts()["begin"] - begins[i]; n == 0 {
