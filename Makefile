@@ -92,6 +92,7 @@ bench: ## measure beside hand-chained asynq; writes bench/latest.json
 .PHONY: lint
 lint: ## linters, formatting, the import table, the CI file
 	$(GOLANGCI_LINT) run ./...
+	cd deploy/composetest && $(GO) tool -modfile=../../tools/go.mod golangci-lint run -c ../../.golangci.yaml ./...
 	$(ACTIONLINT)
 
 .PHONY: verify

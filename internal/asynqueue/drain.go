@@ -21,7 +21,7 @@ func (w *Worker) drain(life context.Context, stop func(), leave func() <-chan er
 	last := min(leaveTime, w.opts.Grace/2)
 	over := time.NewTimer(w.opts.Grace)
 	defer over.Stop()
-	w.opts.Log.InfoContext(life, "worker drains", "worker", w.opts.ID, "grace", w.opts.Grace)
+	w.opts.Log.InfoContext(life, "worker drains", "worker", w.opts.ID, "grace", w.opts.Grace.String())
 	down := make(chan struct{})
 	go func() {
 		defer close(down)

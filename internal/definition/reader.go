@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepwell/stepwell/pkg/dag"
+
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 )
@@ -76,7 +78,7 @@ func (r *reader) unknown(at *token.Token, path, key string, known []string) {
 	if path != "" {
 		message = path + ": " + message
 	}
-	if n := nearest(key, known); n != "" {
+	if n := dag.Nearest(key, known); n != "" {
 		r.bad[join(path, n)] = true
 		r.problemAt(at, message+"; did you mean "+quote(n)+"?")
 		return

@@ -1,8 +1,8 @@
 // Package telemetry turns what Stepwell does into logs and metrics.
 //
 // [Metrics] counts what this process does, fed by [engine.Hooks]. [QueueCollector] shows what the installation holds (queues, runs, dead letters),
-// asked of Redis when a scraper comes and at most every five seconds, because asynq samples memory for the answer. Every process that is
-// scraped shows the same installation: aggregate with max, not with sum.
+// asked of Redis when a scraper comes and at most every five seconds, because asynq samples memory for the answer. The API
+// registers it; several APIs show the same installation: aggregate with max, not with sum.
 //
 // The queue's metrics bear the names of asynq's own exporter, so that dashboards made for it work. All others begin with stepwell_.
 //

@@ -125,8 +125,8 @@ func textProblem(s string) string {
 
 func isWord(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_' }
 
-// nearest returns the candidate that s is most likely a misspelling of, or "". The earliest wins among equals.
-func nearest(s string, candidates []string) string {
+// Nearest returns the candidate that s is most likely a misspelling of, or "". The earliest wins among equals. Error texts propose it.
+func Nearest(s string, candidates []string) string {
 	best, limit := "", min(len(s)/3+1, len(s)-1)
 	for _, c := range candidates {
 		if len(c)-len(s) > limit || len(s)-len(c) > limit {

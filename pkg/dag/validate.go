@@ -142,7 +142,7 @@ func (c *checker) unknownStep(name string) string {
 	if c.asked++; c.asked > suggestions || len(name) > MaxNameBytes {
 		return p
 	}
-	if n := nearest(name, c.names); n != "" {
+	if n := Nearest(name, c.names); n != "" {
 		p += "; did you mean " + quote(n) + "?"
 	}
 	return p
