@@ -61,8 +61,8 @@ func (s *MailSink) Mails() []Mail {
 
 // Close ends the sink.
 func (s *MailSink) Close() error {
-	_ = s.listener.Close() // a server that was not yet serving does not know it
 	err := s.server.Close()
+	_ = s.listener.Close() // closed already, unless the server had not yet begun to serve
 	<-s.served
 	return err
 }
