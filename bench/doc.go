@@ -18,7 +18,7 @@
 // # Honesty
 //
 // Every run of every system must end, by two counts: one by the last handler, one in Redis (Stepwell: each run reads as succeeded; asynq: the
-// queue is empty and has processed five tasks a run). A run that did not end, or a handler that ran twice, makes the command fail.
+// queue is empty and has processed at least five tasks a run). A run that did not end, or a handler that ran twice, makes the command fail.
 // More than 5.2 script calls a step do, too: create_run for each run, and for each step begin, complete, and asynq's enqueue, dequeue and done.
 // Not counted are what goes on without any run as well: dequeues that found nothing, the sweeper's due, announcements of workers.
 //

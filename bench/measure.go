@@ -93,7 +93,7 @@ func (b *bench) round(ctx context.Context, sys system) (r roundResult, err error
 	if r.idle, err = s.idle(ctx, (b.Idle+b.Rounds-1)/b.Rounds); err != nil {
 		return r, err
 	}
-	r.Started, r.Ended, r.Repeated = s.started, len(s.seen), s.repeated
+	r.Started, r.Ended, r.Repeated, r.Extra = s.started, len(s.seen), s.repeated, s.extra
 	if r.Ended != r.Started || r.Repeated > 0 {
 		return r, fmt.Errorf("%s: %d of %d runs ended, %d last handlers ran again", sys.name, r.Ended, r.Started, r.Repeated)
 	}
@@ -240,7 +240,8 @@ type roundResult struct {
 	Connections int64   `json:"new_connections"`
 	Started     int     `json:"started"` // in the whole session
 	Ended       int     `json:"ended"`   // by the last handlers' count
-	Repeated    int     `json:"repeated"`
+	Repeated    int     `json:"repeated"`    // returns of a last handler beyond the first of its run
+	Extra       int     `json:"extra_tasks"` // that asynq delivered beyond one for each step
 
 	idle []latency
 }

@@ -34,6 +34,7 @@ type session struct {
 	started   int             // runs, all of the session
 	seen      map[string]bool // runs whose last handler returned
 	stall     time.Duration   // without the end of any run, after which the rest counts as lost
+	extra     int             // tasks beyond one for each step
 	repeated  int             // returns of a last handler beyond the first of its run
 	stop      context.CancelFunc
 	worker    chan error
@@ -146,8 +147,9 @@ func (s *session) collect(ctx context.Context, b *batch, n int, each func()) err
 	return nil
 }
 
-// drained waits until asynq has nothing left of the runs so far, the acknowledgement of the last task included, and compares what it
-// has processed. It asks on the bench's own connection.
+// drained waits until asynq has nothing left of the runs so far, the acknowledgement of the last task included, and has processed a task for
+// each step. More are possible: Stepwell's sweeper hands a step over again that waits in a backlog for more than a second, and when it runs
+// in between, the second task finds it done. It asks on the bench's own connection.
 func (s *session) drained(ctx context.Context) error {
 	want := s.started * steps
 	var last *asynq.QueueInfo
@@ -157,10 +159,11 @@ func (s *session) drained(ctx context.Context) error {
 			return false, fmt.Errorf("look at the queue of %s: %w", s.name, err)
 		}
 		last = info
-		if info.FailedTotal > 0 || info.ProcessedTotal > want {
-			return false, fmt.Errorf("%s: %d tasks processed and %d failed, want %d and none", s.name, info.ProcessedTotal, info.FailedTotal, want)
+		if info.FailedTotal > 0 {
+			return false, fmt.Errorf("%s: %d tasks failed", s.name, info.FailedTotal)
 		}
-		return info.Size == 0 && info.Active == 0 && info.ProcessedTotal == want, nil
+		s.extra = info.ProcessedTotal - want
+		return info.Size == 0 && info.Active == 0 && s.extra >= 0, nil
 	}, func() string {
 		return fmt.Sprintf("%s: its queue has %d tasks, %d active, and processed %d of %d", s.name, last.Size, last.Active, last.ProcessedTotal, want)
 	})
