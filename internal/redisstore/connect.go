@@ -70,8 +70,11 @@ func Connect(o Options) (redis.UniversalClient, error) {
 	default:
 		client = redis.NewClient(opts.Simple())
 	}
-	if o.Profile == Quick {
+	switch {
+	case o.Profile == Quick:
 		client.AddHook(deadline{})
+	case !cluster:
+		client.AddHook(patience{})
 	}
 	return client, nil
 }
@@ -191,7 +194,7 @@ func (p Profile) apply(o *redis.UniversalOptions, cluster bool) {
 		o.MaxRetries, o.DialerRetries = 1, 1
 		return
 	}
-	o.MaxRetries, o.MaxRetryBackoff = 30, time.Second
+	o.MaxRetries = -1 // see patience
 	if cluster {
 		o.MaxRetries, o.MaxRedirects = 2, 30
 	}
