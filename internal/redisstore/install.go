@@ -58,7 +58,10 @@ func open(ctx context.Context, client redis.UniversalClient, cfg Config, clock s
 		return nil, unreachable(client, err)
 	}
 	if err := eachMaster(ctx, client, cfg.check); err != nil {
-		return nil, fmt.Errorf("open the store: %w", mapError(err))
+		if _, refused := errors.AsType[*refusedError](err); !refused {
+			err = mapError(err)
+		}
+		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	flags, err := s.knowsFlags(ctx)
 	if err != nil {
@@ -108,7 +111,7 @@ func (c *Config) check(ctx context.Context, master redis.UniversalClient) error 
 	version, known := info["redis_version"]
 	if major, _, _ := strings.Cut(version, "."); known {
 		if n, err := strconv.Atoi(major); err == nil && n < minMajor {
-			return fmt.Errorf("redis at %s is version %s; 7.0 or later is needed (flags of scripts): upgrade it", addressOf(master), version)
+			return &refusedError{fmt.Errorf("redis at %s is version %s; 7.0 or later is needed (flags of scripts): upgrade it", addressOf(master), version)}
 		}
 	}
 	switch policy := info.policy(); {
@@ -121,10 +124,18 @@ func (c *Config) check(ctx context.Context, master redis.UniversalClient) error 
 	return errors.Join(c.tolerate(err), c.tolerate(c.checkClock(ctx, master)))
 }
 
+// refusedError says that a server answers and is not as it must be.
+type refusedError struct{ error }
+
+func (r *refusedError) Unwrap() error { return r.error }
+
 // tolerate makes a refusal a warning in dev.
 func (c *Config) tolerate(err error) error {
-	if err == nil || !c.Dev || errors.Is(err, engine.ErrUnavailable) {
+	switch {
+	case err == nil, errors.Is(err, engine.ErrUnavailable):
 		return err
+	case !c.Dev:
+		return &refusedError{err}
 	}
 	c.Warn(err.Error())
 	return nil

@@ -83,6 +83,9 @@ func TestOpenRefusesAnEvictingServer(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "config set maxmemory-policy noeviction") {
 		t.Errorf("%v, want one that says what to set", err)
 	}
+	if errors.Is(err, engine.ErrUnavailable) {
+		t.Errorf("%v: the server is available", err)
+	}
 	if keys, err := client.DBSize(t.Context()).Result(); err != nil || keys != 0 {
 		t.Errorf("%d keys after the refusal, %v", keys, err)
 	}
