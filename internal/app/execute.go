@@ -35,6 +35,7 @@ func Execute(cmd *cobra.Command, errOut io.Writer) int {
 		misused = true
 		return fmt.Errorf("%w; %s --help lists the flags", err, c.CommandPath())
 	})
+	explainArgs(cmd, &misused)
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -44,6 +45,24 @@ func Execute(cmd *cobra.Command, errOut io.Writer) int {
 		return exitMisused
 	}
 	return exitFailed
+}
+
+// explainArgs adds to what cobra says of unknown commands and arguments where to look, for a command and all below it.
+func explainArgs(cmd *cobra.Command, misused *bool) {
+	check := cmd.Args
+	if check == nil {
+		check = cobra.NoArgs
+	}
+	cmd.Args = func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			*misused = true
+			return fmt.Errorf("%w; %s --help shows what there is", err, c.CommandPath())
+		}
+		return nil
+	}
+	for _, sub := range cmd.Commands() {
+		explainArgs(sub, misused)
+	}
 }
 
 // Version is the module's version and revision as the build recorded them.

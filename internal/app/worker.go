@@ -112,7 +112,7 @@ func registerShop(ctx context.Context, reg *tasks.Registry, cfg config.Shop) (fu
 	}
 	shop, err := checkout.Open(ctx, string(cfg.Database), checkout.Config{Now: time.Now})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; choose another with --shop-database or STEPWELL_SHOP_DATABASE", err)
 	}
 	checkout.Register(reg, checkout.Deps{Store: shop, Gateway: gateway, Mailer: mailer, Now: time.Now})
 	return func() error {
