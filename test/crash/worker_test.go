@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -277,4 +278,29 @@ func statusOf(t *testing.T, url string) int {
 	}
 	_ = resp.Body.Close() // only the status counts
 	return resp.StatusCode
+}
+
+// TestRedisBehindADeafDoor is an outage as load balancers make them: connections are accepted and end before the first word.
+func TestRedisBehindADeafDoor(t *testing.T) {
+	t.Parallel()
+	const outage, recovery = 5 * time.Second, 5 * time.Second
+	s := newShop(t)
+	_, proxy := s.worker(t)
+	var deaf atomic.Bool
+	proxy.On(faultproxy.Rule{Match: func(c *faultproxy.Call) bool { return deaf.Load() && c.Verb == "hello" }, Times: -1, Action: faultproxy.CutBefore})
+	run := s.place(t, "order", "test_hold_visa")
+	s.held(t, run)
+	deaf.Store(true)
+	away(t, proxy)
+	back(t, proxy) // every old connection is cut, and no new one gets through its greeting
+	s.release(t)
+	lasts(t, outage)
+	deaf.Store(false)
+	returned := time.Now()
+	view := s.succeeded(t, quick+quick, run)
+	if took := time.Since(returned); took > recovery {
+		t.Errorf("succeeded %.1f s after Redis was back, want at most %s", took.Seconds(), recovery)
+	}
+	smooth(t, view)
+	s.books(t, 1)
 }
