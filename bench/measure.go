@@ -238,8 +238,8 @@ type roundResult struct {
 	Scripts     int64   `json:"script_calls"` // all of them, polling included
 	Commands    int64   `json:"commands"`     // those inside scripts included
 	Connections int64   `json:"new_connections"`
-	Started     int     `json:"started"` // in the whole session
-	Ended       int     `json:"ended"`   // by the last handlers' count
+	Started     int     `json:"started"`     // in the whole session
+	Ended       int     `json:"ended"`       // by the last handlers' count
 	Repeated    int     `json:"repeated"`    // returns of a last handler beyond the first of its run
 	Extra       int     `json:"extra_tasks"` // that asynq delivered beyond one for each step
 
