@@ -18,19 +18,21 @@ func (g *guard) lost() {
 	g.away = true
 }
 
-// reached notes an answer with Redis's time in it. A slow answer and a jump of Redis's clock count as breaks.
-func (g *guard) reached(asked, answered, redis time.Time) {
-	jumped := false
+// reached notes an answer with Redis's time in it. A slow answer, a jump of Redis's clock and more than blind without an answer count as breaks: the
+// partition may have been away while nobody asked.
+func (g *guard) reached(asked, answered, redis time.Time, blind time.Duration) {
+	jumped, unseen := false, false
 	if !g.lastRedis.IsZero() {
 		ours, theirs := answered.Sub(g.lastLocal), redis.Sub(g.lastRedis)
 		jumped = theirs < 0 || theirs > ours+clockJump
+		unseen = ours > blind
 	}
 	g.lastLocal, g.lastRedis = answered, redis
 	slow := answered.Sub(asked) > slowDue
-	if slow || jumped {
+	if slow || jumped || unseen {
 		g.since = time.Time{}
 	}
-	if g.away || slow {
+	if g.away || slow || unseen {
 		g.back, g.away = redis, false
 	}
 	if g.since.IsZero() {

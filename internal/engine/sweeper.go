@@ -13,8 +13,9 @@ import (
 const (
 	sweepEvery   = time.Second      // between two rounds; part of the time that a takeover needs
 	sweepLimit   = 100              // entries of each kind a partition and round, so that none starves the others
-	sweepWidth   = 8                // partitions looked at at once
-	sweepTimeout = 5 * time.Second  // for one partition's round: an absent Redis must not hold up the rest
+	sweepWidth   = 32               // partitions looked at at once
+	sweepTimeout = 5 * time.Second  // for the work on one partition
+	lookTimeout  = 2 * time.Second  // for asking what is due: an absent node must not hold up the partitions of others
 	pushBack     = 30 * time.Second // until a delivery that the queue refused is tried again, so that it does not block the head
 	slowDue      = time.Second      // a `due` slower than this counts as a partition that was away
 	clockJump    = 2 * time.Second  // Redis TIME ahead of our own clock by more, or back at all, is a jump
@@ -85,7 +86,7 @@ func (s *sweeper) tick(ctx context.Context) {
 // waiting lists the partitions to look at: those that have something due, or all of them when one could not be reached, so that each one
 // that answers is known to be there.
 func (s *sweeper) waiting(ctx context.Context) []int {
-	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	asked := s.cfg.Now()
 	partitions, redis, err := s.store.Waiting(ctx)
@@ -98,16 +99,26 @@ func (s *sweeper) waiting(ctx context.Context) []int {
 		return all
 	}
 	for p := range s.guards {
-		s.guards[p].reached(asked, answered, redis)
+		s.guards[p].reached(asked, answered, redis, s.blind())
 	}
 	return partitions
+}
+
+// blind is how long a partition may go without an answer before it counts as away. An absence that is shorter leaves a live worker, which renews a claim
+// after a third of the TTL at the latest, about another third to come back.
+func (s *sweeper) blind() time.Duration { return s.cfg.TTL/3 + sweepEvery }
+
+func (s *sweeper) due(ctx context.Context, partition int) (dag.Due, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	return s.store.Due(ctx, partition, sweepLimit)
 }
 
 // sweep looks at one partition: agenda first, then claims.
 func (s *sweeper) sweep(ctx context.Context, partition int) time.Duration {
 	guard := &s.guards[partition]
 	asked := s.cfg.Now()
-	due, err := s.store.Due(ctx, partition, sweepLimit)
+	due, err := s.due(ctx, partition)
 	answered := s.cfg.Now()
 	if err != nil {
 		if ctx.Err() == nil {
@@ -116,7 +127,7 @@ func (s *sweeper) sweep(ctx context.Context, partition int) time.Duration {
 		guard.lost()
 		return 0
 	}
-	guard.reached(asked, answered, due.Now)
+	guard.reached(asked, answered, due.Now, s.blind())
 	s.sweepSends(ctx, due)
 	for _, run := range due.Ends {
 		s.expire(ctx, run)

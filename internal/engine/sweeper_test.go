@@ -198,3 +198,30 @@ func TestFreshSweeperWaitsATTL(t *testing.T) {
 		t.Errorf("step is %s, want queued again", got)
 	}
 }
+
+// A round over all partitions takes its time while Redis is away, and those that come late in it may find Redis back: they saw no error. The
+// negative control is TestSilenceWithoutAbsenceIsACrash.
+func TestAbsenceThatAPartitionDidNotSeeIsNoCrash(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.ready()
+	run := r.start()
+	r.take("w1")
+	r.faults.Hook = func(method string) enginetest.Fault {
+		if method == "Waiting" {
+			r.store.Advance(25 * time.Second)
+			return enginetest.FaultRefused
+		}
+		return enginetest.FaultNone
+	}
+	r.sweep(t.Context())
+	r.faults.Hook = nil
+	r.pass(15 * time.Second)
+	if got := r.step(run.ID, "a").State; got != dag.StepRunning {
+		t.Fatalf("step is %s less than a TTL after the absence, want running", got)
+	}
+	r.pass(10 * time.Second)
+	if next := r.take("w2"); next.Crashes != 0 {
+		t.Errorf("%d crashes, want none", next.Crashes)
+	}
+}
