@@ -2,9 +2,13 @@ package redisstore_test
 
 import (
 	"encoding/json"
+	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stepwell/stepwell/internal/localredis"
 	"github.com/stepwell/stepwell/internal/localredis/redistest"
@@ -16,23 +20,13 @@ import (
 // another slot than its declared ones.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	server := redistest.Own(t, localredis.Options{ExtraArgs: []string{"--cluster-enabled", "yes"}})
-	node := connect(t, server.URL)
 	ctx := t.Context()
-	if err := node.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
+	node := clusterNode(t)
+	if err := node.client.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		info, err := node.ClusterInfo(ctx).Result()
-		if err == nil && strings.Contains(info, "cluster_state:ok") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the cluster does not come up: %s, %v", info, err)
-		}
-	}
-	addr, _, _ := strings.Cut(strings.TrimPrefix(server.URL, "redis://"), "/")
-	client := connect(t, "redis+cluster://"+addr)
+	node.await(t, "cluster_state:ok")
+	client := connect(t, "redis+cluster://"+node.addr)
 	store, err := redisstore.Open(ctx, client, redisstore.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -68,6 +62,91 @@ func TestCluster(t *testing.T) {
 		t.Error(err)
 	}
 	clusterVerbs(t, store, graph, sends)
+}
+
+// node is a server of a cluster.
+type node struct {
+	server    *localredis.Server
+	client    redis.UniversalClient
+	addr, bus string // host:port, port
+}
+
+func clusterNode(t *testing.T) node {
+	t.Helper()
+	// By default the bus is on the port plus 10,000, which may be more than there are ports.
+	var lc net.ListenConfig
+	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, bus, _ := net.SplitHostPort(listener.Addr().String())
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	server := redistest.Own(t, localredis.Options{ExtraArgs: []string{
+		"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "60000", "--cluster-require-full-coverage", "no",
+	}})
+	addr, _, _ := strings.Cut(strings.TrimPrefix(server.URL, "redis://"), "/")
+	return node{server: server, client: connect(t, server.URL), addr: addr, bus: bus}
+}
+
+// await waits until the node's view of the cluster says all of the lines.
+func (n node) await(t *testing.T, lines ...string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		info, err := n.client.ClusterInfo(t.Context()).Result()
+		if err == nil && !slices.ContainsFunc(lines, func(line string) bool { return !strings.Contains(info, line+"\r") }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the cluster does not come up: %s, %v", info, err)
+		}
+	}
+}
+
+// TestForgottenScriptBesideADeadMaster has a master that forgot all scripts, as after a failover, while another one is away: only the partitions of
+// that one are out of reach.
+func TestForgottenScriptBesideADeadMaster(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	one, two := clusterNode(t), clusterNode(t)
+	host, port, _ := net.SplitHostPort(two.addr)
+	for _, err := range []error{
+		one.client.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", 0, 8191).Err(),
+		two.client.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", 8192, 16383).Err(),
+		one.client.Do(ctx, "CLUSTER", "MEET", host, port, two.bus).Err(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range []node{one, two} {
+		n.await(t, "cluster_state:ok", "cluster_slots_assigned:16384", "cluster_size:2")
+	}
+	client := connect(t, "redis+cluster://"+one.addr)
+	store, err := redisstore.Open(ctx, client, redisstore.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := two.server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.client.ScriptFlush(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for p := range dag.Partitions {
+		slot, err := one.client.ClusterKeySlot(ctx, redisstore.Key("sw", "agenda", p, "")).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slot > 8191 {
+			continue
+		}
+		if _, err := store.Due(ctx, p, 1); err != nil {
+			t.Errorf("partition %02x on the master that is there: %v", p, err)
+		}
+		break
+	}
 }
 
 func clusterVerbs(t *testing.T, store *redisstore.Store, graph *dag.Graph, sends []dag.Delivery) {

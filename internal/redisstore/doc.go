@@ -8,7 +8,7 @@
 //
 // scripts/<verb>.lua holds one verb each. Its header is what the Go side goes by: KEYS are names of the schema, from which the keys are
 // built; Uses pulls in pieces of scripts/lib; OOM says whether the script may run when Redis has reached its memory limit. Scripts are loaded
-// once and called by digest; when a server has lost them (a restart, a failover) they are loaded again.
+// once and called by digest; a server that has lost one (a restart, a failover) gets its text with the call.
 //
 // Rules (children, numbers of parents, max_attempts) come from the definition that is frozen in the run's partition, never from the caller. Business
 // data (inputs, outputs, configuration) is opaque: no script reads it as JSON.

@@ -102,14 +102,12 @@ func (s *Store) call(name string, at place, more []string, args ...any) call {
 	return call{script: sc, keys: append(keys, more...), args: args}
 }
 
-// run calls a script once, and once more when the server did not know it.
+// run calls a script by its digest, and by its text when the server does not know it: after a restart or a failover only the one server that is
+// called has to be there.
 func (s *Store) run(ctx context.Context, c call) (*reply, error) {
 	value, err := s.client.EvalSha(ctx, c.script.digest, c.keys, c.args...).Result()
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		if err := s.load(ctx); err != nil {
-			return nil, err
-		}
-		value, err = s.client.EvalSha(ctx, c.script.digest, c.keys, c.args...).Result()
+		value, err = s.client.Eval(ctx, c.script.text, c.keys, c.args...).Result()
 	}
 	if err != nil {
 		return nil, s.explain(ctx, err, c.keys)
@@ -119,42 +117,44 @@ func (s *Store) run(ctx context.Context, c call) (*reply, error) {
 
 // runAll calls scripts in one round trip, and those that the server did not know in a second one. The first error ends it.
 func (s *Store) runAll(ctx context.Context, calls []call) ([]*reply, error) {
-	replies, missing, err := s.pipeline(ctx, calls)
-	if err != nil || !missing {
-		return replies, err
+	cmds := s.pipeline(ctx, calls, func(p redis.Pipeliner, c *call) *redis.Cmd { return p.EvalSha(ctx, c.script.digest, c.keys, c.args...) })
+	var unknown []call
+	var at []int
+	for i, cmd := range cmds {
+		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+			unknown, at = append(unknown, calls[i]), append(at, i)
+		}
 	}
-	if err := s.load(ctx); err != nil {
-		return nil, err
+	if len(unknown) > 0 {
+		again := s.pipeline(ctx, unknown, func(p redis.Pipeliner, c *call) *redis.Cmd { return p.Eval(ctx, c.script.text, c.keys, c.args...) })
+		for i, cmd := range again {
+			cmds[at[i]] = cmd
+		}
 	}
-	if replies, missing, err = s.pipeline(ctx, calls); err == nil && missing {
-		err = fmt.Errorf("%w: the server forgets scripts as soon as they are loaded", errScript)
+	replies := make([]*reply, len(cmds))
+	for i, cmd := range cmds {
+		if err := cmd.Err(); err != nil {
+			return nil, s.explain(ctx, err, calls[i].keys)
+		}
+		replies[i] = newReply(calls[i].script.name, cmd.Val())
 	}
-	return replies, err
+	return replies, nil
+}
+
+// pipeline sends all calls at once. Each command has its own error.
+func (s *Store) pipeline(ctx context.Context, calls []call, send func(redis.Pipeliner, *call) *redis.Cmd) []*redis.Cmd {
+	cmds := make([]*redis.Cmd, len(calls))
+	_, _ = s.client.Pipelined(ctx, func(p redis.Pipeliner) error { // the commands tell
+		for i := range calls {
+			cmds[i] = send(p, &calls[i])
+		}
+		return nil
+	})
+	return cmds
 }
 
 // errScript says that a script and its caller disagree, or that a key holds what it should not.
 var errScript = errors.New("script")
-
-func (s *Store) pipeline(ctx context.Context, calls []call) (replies []*reply, missing bool, err error) {
-	cmds, _ := s.client.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
-		for _, c := range calls {
-			p.EvalSha(ctx, c.script.digest, c.keys, c.args...)
-		}
-		return nil
-	})
-	replies = make([]*reply, len(cmds))
-	for i, cmd := range cmds {
-		switch err := cmd.Err(); {
-		case redis.HasErrorPrefix(err, "NOSCRIPT"):
-			missing = true
-		case err != nil:
-			return nil, false, s.explain(ctx, err, calls[i].keys)
-		default:
-			replies[i] = newReply(calls[i].script.name, cmd.(*redis.Cmd).Val()) //nolint:forcetypeassert // EvalSha makes no other
-		}
-	}
-	return replies, missing, nil
-}
 
 // load loads all scripts into every master.
 func (s *Store) load(ctx context.Context) error {
