@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -104,7 +103,7 @@ func (s *Store) letterRefs(ctx context.Context, after *letterRef, limit int) ([]
 // letters reads what the references name, in one round trip. One whose run is gone has no workflow.
 func (s *Store) letters(ctx context.Context, refs []letterRef) ([]dag.DeadLetter, error) {
 	letters := make([]dag.DeadLetter, len(refs))
-	runs, steps := make([]*redis.StringCmd, len(refs)), make([]*redis.SliceCmd, len(refs))
+	runs, steps := make([]*redis.SliceCmd, len(refs)), make([]*redis.SliceCmd, len(refs))
 	var first string
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, ref := range refs {
@@ -118,22 +117,22 @@ func (s *Store) letters(ctx context.Context, refs []letterRef) ([]dag.DeadLetter
 			}
 			letters[i] = dag.DeadLetter{Run: run, Step: step, FailedAt: instant(ref.at)}
 			first = s.keys.key("run", at)
-			runs[i] = p.HGet(ctx, first, "workflow")
+			runs[i] = p.HMGet(ctx, first, "workflow") // unlike HGET no error, which would hide others, when there is none
 			steps[i] = p.HMGet(ctx, s.keys.key("steps", at), step+":error", step+":attempts", step+":crashes", step+":worker")
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, redis.Nil) {
+	if err != nil {
 		return nil, s.explain(ctx, err, []string{first})
 	}
 	for i := range letters {
-		values := steps[i].Val()
 		h := hash{values: map[string]string{}}
 		for j, name := range []string{"error", "attempts", "crashes", "worker"} {
-			h.values[name], _ = values[j].(string)
+			h.values[name], _ = steps[i].Val()[j].(string)
 		}
 		l := &letters[i]
-		l.Workflow, l.Attempts, l.Crashes, l.Worker = runs[i].Val(), h.int("attempts"), h.int("crashes"), h.text("worker")
+		l.Workflow, _ = runs[i].Val()[0].(string)
+		l.Attempts, l.Crashes, l.Worker = h.int("attempts"), h.int("crashes"), h.text("worker")
 		h.json("error", &l.Error)
 		if h.err != nil {
 			return nil, fmt.Errorf("step %s of run %s: %w", l.Step, l.Run, h.err)

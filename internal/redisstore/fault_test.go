@@ -212,6 +212,25 @@ func TestErrorsAreMapped(t *testing.T) {
 			t.Errorf("%v, want one that names %s", err, key)
 		}
 	})
+	t.Run("wrong type behind a dead letter of no run", func(t *testing.T) {
+		t.Parallel()
+		const gone, broken = "run_12_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA", "run_13_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA"
+		client := servers(t)["real"]
+		s := newSubject(t, client, redistest.Prefix(t))
+		key := redisstore.Key(s.prefix, "steps", 0x13, broken)
+		for p, id := range map[int]string{0x12: gone, 0x13: broken} {
+			letter := redis.Z{Score: float64(0x20 - p), Member: id + ":check"}
+			if err := client.ZAdd(t.Context(), redisstore.Key(s.prefix, "dlq", p, id), letter).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := client.Set(t.Context(), key, "text", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.DeadLetters(t.Context(), dag.DeadLetterQuery{Limit: 10}); err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
+			t.Errorf("%v, want WRONGTYPE", err)
+		}
+	})
 	t.Run("context", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
