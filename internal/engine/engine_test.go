@@ -264,6 +264,33 @@ func TestStartWarnsOfAQueueWithoutWorkers(t *testing.T) {
 	}
 }
 
+// Starts that come while the workers cannot be listed must not queue up for it, each to wait for its own time-out.
+func TestStartsAskForWorkersInVainOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	asked := 0
+	r.faults.Hook = func(method string) enginetest.Fault {
+		if method != "Workers" {
+			return enginetest.FaultNone
+		}
+		asked++
+		return enginetest.FaultRefused
+	}
+	for range 3 {
+		if started, err := r.Start(t.Context(), engine.StartRequest{Workflow: "shop/order"}); err != nil || len(started.Warnings) != 0 {
+			t.Errorf("start: %v, %v; want no warnings", started.Warnings, err)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times, want once", asked)
+	}
+	r.faults.Hook = nil
+	r.store.Advance(5 * time.Second)
+	if started, err := r.Start(t.Context(), engine.StartRequest{Workflow: "shop/order"}); err != nil || len(started.Warnings) != 1 {
+		t.Errorf("start: %v, %v; want the warning of a queue that nobody serves", started.Warnings, err)
+	}
+}
+
 func TestLoopsEndWithTheirContext(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -221,23 +221,21 @@ func (e *Engine) unservedQueues(ctx context.Context, g *dag.Graph) []string {
 	return warnings
 }
 
-// presenceCache spares starts a read of the workers.
+// presenceCache spares starts a read of the workers. It also keeps that they could not be read: starts take turns, and must not wait in turn.
 type presenceCache struct {
 	mu   sync.Mutex
 	live []dag.WorkerInfo
+	err  error
 	at   time.Time
 }
 
 func (c *presenceCache) get(ctx context.Context, e *Engine) ([]dag.WorkerInfo, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := e.cfg.Now(); c.at.IsZero() || now.Sub(c.at) >= presenceTTL {
+	if c.at.IsZero() || e.cfg.Now().Sub(c.at) >= presenceTTL {
 		workers, redisNow, err := e.store.Workers(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("workers: %w", err)
-		}
-		c.live = slices.DeleteFunc(workers, func(w dag.WorkerInfo) bool { return !w.Alive(redisNow) })
-		c.at = now
+		c.live, c.err = slices.DeleteFunc(workers, func(w dag.WorkerInfo) bool { return !w.Alive(redisNow) }), err
+		c.at = e.cfg.Now()
 	}
-	return c.live, nil
+	return c.live, c.err
 }
