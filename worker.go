@@ -27,8 +27,8 @@ type WorkerConfig struct {
 	TTL time.Duration
 	// Heartbeat is the time between two renewals, at most a third of TTL; 0 means 5 s, or that third if it is less.
 	Heartbeat time.Duration
-	// ID names the process among all workers of the installation; "" means host-pid-random.
-	ID string
+	// Name is how the worker's ID begins; "" means host-pid. A random part follows.
+	Name string
 	// Abandoned is called with the number of handlers that ignored the end of their context and still run, whenever it changes.
 	Abandoned func(n int)
 }
@@ -58,7 +58,7 @@ func NewWorker(c *Client, reg *tasks.Registry, cfg WorkerConfig) (*Worker, error
 	}
 	w, err := asynqueue.NewWorker(e, reg, asynqueue.WorkerOptions{
 		Client: conn, Prefix: c.cfg.Prefix, Queues: cfg.Queues, Concurrency: cfg.Concurrency, Grace: cfg.Grace, Heartbeat: cfg.Heartbeat,
-		ID: cfg.ID, Log: c.cfg.Log, Hooks: asynqueue.Hooks{Abandoned: cfg.Abandoned},
+		Name: cfg.Name, Log: c.cfg.Log, Hooks: asynqueue.Hooks{Abandoned: cfg.Abandoned},
 	})
 	if err != nil {
 		return nil, err

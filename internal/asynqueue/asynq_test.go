@@ -141,7 +141,7 @@ func TestRunOnAsynq(t *testing.T) {
 		a, err := tasks.Output[int](ctx, s, "a")
 		return a + s.Attempt(), err
 	})
-	stop := p.work(reg, asynqueue.WorkerOptions{ID: "w-run"})
+	stop := p.work(reg, asynqueue.WorkerOptions{Name: "w-run"})
 	began := time.Now()
 	view := p.waitEnd(p.start(&dag.Workflow{Namespace: "shop", Name: "two", Version: "1.0.0", Steps: []dag.Step{
 		{Name: "a", Handler: "shop.a"},
@@ -158,7 +158,7 @@ func TestRunOnAsynq(t *testing.T) {
 		t.Errorf("an idle worker took %s to stop", took)
 	}
 	workers, _, err := p.engine.Store().Workers(t.Context())
-	if err != nil || len(workers) != 1 || workers[0].LeftAt.IsZero() || workers[0].ID != "w-run" {
+	if err != nil || len(workers) != 1 || workers[0].LeftAt.IsZero() || !strings.HasPrefix(workers[0].ID, "w-run-") {
 		t.Errorf("workers %+v, %v; want one that signed off", workers, err)
 	}
 	if diff := cmp.Diff([]string{"shop.a", "shop.flaky"}, workers[0].Handlers); diff != "" {
@@ -211,16 +211,16 @@ func TestSigtermGivesStepsBack(t *testing.T) {
 		}
 		return s.Attempt(), nil
 	})
-	stop := p.work(reg, asynqueue.WorkerOptions{ID: "w-1", Grace: 2 * time.Second})
+	stop := p.work(reg, asynqueue.WorkerOptions{Name: "w-1", Grace: 2 * time.Second})
 	run := p.start(one("shop.x"))
 	<-began
 	if took := stop(); took > 2100*time.Millisecond {
 		t.Errorf("stopped in %s, want the grace time of 2s", took)
 	}
-	p.work(reg, asynqueue.WorkerOptions{ID: "w-2"})
+	p.work(reg, asynqueue.WorkerOptions{Name: "w-2"})
 	view := p.waitEnd(run)
 	step := view.Steps[0]
-	if view.State != dag.RunSucceeded || step.Worker != "w-2" || step.Failures != 0 || step.Crashes != 0 || step.Epoch != 2 {
+	if view.State != dag.RunSucceeded || !strings.HasPrefix(step.Worker, "w-2-") || step.Failures != 0 || step.Crashes != 0 || step.Epoch != 2 {
 		t.Errorf("run is %s by %s at epoch %d with %d failures and %d crashes", view.State, step.Worker, step.Epoch, step.Failures, step.Crashes)
 	}
 }
@@ -375,6 +375,29 @@ func TestWorkerNamesMissingHandlers(t *testing.T) {
 	}
 }
 
+// A supervisor restarts a killed worker under its name. Were it the same worker, it would vouch for the steps that the killed one left: no crash
+// would ever count.
+func TestRestartedWorkerIsAnotherOne(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, idle(t))
+	ids := map[string]bool{}
+	for range 2 {
+		w, err := asynqueue.NewWorker(r.engine, r.reg, asynqueue.WorkerOptions{Client: r.client, Queues: map[string]int{"a": 1}, Name: "pod-7"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[w.ID()] = strings.HasPrefix(w.ID(), "pod-7-")
+	}
+	if len(ids) != 2 {
+		t.Errorf("IDs %v, want two", ids)
+	}
+	for id, named := range ids {
+		if !named {
+			t.Errorf("ID %s does not begin with the name", id)
+		}
+	}
+}
+
 func TestWorkerOptionsAreChecked(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, idle(t))
@@ -388,7 +411,7 @@ func TestWorkerOptionsAreChecked(t *testing.T) {
 		"concurrency": {asynqueue.WorkerOptions{Queues: map[string]int{"a": 1}, Concurrency: -1}, "concurrency -1"},
 		"grace":       {asynqueue.WorkerOptions{Queues: map[string]int{"a": 1}, Grace: time.Millisecond}, "grace 1ms"},
 		"heartbeat":   {asynqueue.WorkerOptions{Queues: map[string]int{"a": 1}, Heartbeat: 19 * time.Second}, "a third of the TTL"},
-		"id":          {asynqueue.WorkerOptions{Queues: map[string]int{"a": 1}, ID: "a b"}, "worker ID"},
+		"name":        {asynqueue.WorkerOptions{Queues: map[string]int{"a": 1}, Name: "a b"}, "worker name"},
 		"prefix":      {asynqueue.WorkerOptions{Queues: map[string]int{"a": 1}, Prefix: "{a}"}, "prefix"},
 	} {
 		t.Run(name, func(t *testing.T) {

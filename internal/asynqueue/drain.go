@@ -21,7 +21,7 @@ func (w *Worker) drain(life context.Context, stop func(), leave func() <-chan er
 	last := min(leaveTime, w.opts.Grace/2)
 	over := time.NewTimer(w.opts.Grace)
 	defer over.Stop()
-	w.opts.Log.InfoContext(life, "worker drains", "worker", w.opts.ID, "grace", w.opts.Grace.String())
+	w.opts.Log.InfoContext(life, "worker drains", "worker", w.id, "grace", w.opts.Grace.String())
 	down := make(chan struct{})
 	go func() {
 		defer close(down)
@@ -40,13 +40,13 @@ func (w *Worker) drain(life context.Context, stop func(), leave func() <-chan er
 			down = nil
 		case err := <-signedOff:
 			if signedOff = nil; err != nil {
-				w.opts.Log.WarnContext(life, "worker not signed off; what it left counts as crashed", "worker", w.opts.ID, "err", err)
+				w.opts.Log.WarnContext(life, "worker not signed off; what it left counts as crashed", "worker", w.id, "err", err)
 			}
 		case <-over.C:
-			return errors.New("worker " + w.opts.ID + ": asynq did not stop within the grace time of " + w.opts.Grace.String())
+			return errors.New("worker " + w.id + ": asynq did not stop within the grace time of " + w.opts.Grace.String())
 		}
 	}
-	w.opts.Log.InfoContext(life, "worker stopped", "worker", w.opts.ID)
+	w.opts.Log.InfoContext(life, "worker stopped", "worker", w.id)
 	return nil
 }
 

@@ -84,7 +84,7 @@ func (r *rig) replaceStore(store engine.Store) {
 	}
 	var mu sync.Mutex
 	r.Worker, err = asynqueue.NewWorker(r.engine, r.reg, asynqueue.WorkerOptions{
-		Client: r.client, Queues: map[string]int{"shop": 1}, ID: "w1", Host: "h", Log: slog.New(slog.NewJSONHandler(r.log, nil)),
+		Client: r.client, Queues: map[string]int{"shop": 1}, Name: "w1", Host: "h", Log: slog.New(slog.NewJSONHandler(r.log, nil)),
 		Hooks: asynqueue.Hooks{Abandoned: func(n int) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -46,7 +46,7 @@ func (w *Worker) process(life context.Context, taskType string, payload []byte) 
 	}
 	req := dag.BeginRequest{
 		Delivery: dag.Delivery{Run: p.Run, Step: p.Step, Epoch: p.Epoch},
-		Def:      p.Def, Nonce: newNonce(), Worker: w.opts.ID,
+		Def:      p.Def, Nonce: newNonce(), Worker: w.id,
 	}
 	return w.deliver(life, req, name, handler)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func startTask(payload string) *asynq.Task {
-	return asynq.NewTaskWithHeaders(tasks.TypeStart, []byte(payload), map[string]string{"traceparent": "00-1-2-01"})
+	return asynq.NewTaskWithHeaders(tasks.TypeStart, []byte(payload), map[string]string{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
 }
 
 func TestStartTaskStartsOneRun(t *testing.T) {
@@ -32,7 +32,7 @@ func TestStartTaskStartsOneRun(t *testing.T) {
 			r.t.Fatalf("%d deliveries, want 1", len(sends))
 		}
 		view := r.view(sends[0].Run)
-		if view.Key != "k-1" || string(view.Input) != `{"n":1}` || view.Labels["a"] != "b" || view.TraceParent != "00-1-2-01" {
+		if view.Key != "k-1" || string(view.Input) != `{"n":1}` || view.Labels["a"] != "b" || view.TraceParent != "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" {
 			r.t.Errorf("run %+v", view)
 		}
 	})

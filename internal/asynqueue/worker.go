@@ -61,8 +61,9 @@ type WorkerOptions struct {
 	// Heartbeat is the time between two renewals of a claim and of the worker's announcement, at most a third of the engine's TTL; 0 means
 	// engine.DefaultHeartbeat, or a third of the TTL if that is less.
 	Heartbeat time.Duration
-	// ID names this process among all workers of the installation; "" means host-pid-random.
-	ID string
+	// Name is how the worker's ID begins; "" means host-pid. A random part follows, so that a process that was restarted under the same name is another
+	// worker: its life is no sign of life of the one before.
+	Name string
 	// Host is shown to operators; "" means the host's name.
 	Host string
 	// Log gets what an operator should know; nil discards.
@@ -84,6 +85,7 @@ type Worker struct {
 	engine *engine.Engine
 	reg    *tasks.Registry
 	opts   WorkerOptions
+	id     string
 	table  map[answer]row
 	gate   *gate
 	graphs graphCache
@@ -105,7 +107,10 @@ func NewWorker(e *engine.Engine, reg *tasks.Registry, opts WorkerOptions) (*Work
 	if err := opts.validate(e.TTL()); err != nil {
 		return nil, fmt.Errorf("asynqueue: worker: %w", err)
 	}
-	return &Worker{engine: e, reg: reg, opts: opts, table: verdictTable(), gate: newGate(), attempts: map[*attempt]struct{}{}}, nil
+	return &Worker{
+		engine: e, reg: reg, opts: opts, id: opts.Name + "-" + newNonce()[:8],
+		table: verdictTable(), gate: newGate(), attempts: map[*attempt]struct{}{},
+	}, nil
 }
 
 func (o *WorkerOptions) setDefaults(ttl time.Duration) {
@@ -121,8 +126,8 @@ func (o *WorkerOptions) setDefaults(ttl time.Duration) {
 	if o.Host == "" {
 		o.Host, _ = os.Hostname() // shown only; empty is as good as any other answer
 	}
-	if o.ID == "" {
-		o.ID = o.Host + "-" + strconv.Itoa(os.Getpid()) + "-" + newNonce()[:8]
+	if o.Name == "" {
+		o.Name = o.Host + "-" + strconv.Itoa(os.Getpid())
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -148,13 +153,13 @@ func (o *WorkerOptions) validate(ttl time.Duration) error {
 	add(o.Concurrency < 1 || o.Concurrency > maxConcurrency, "concurrency %d, must be from 1 to %d", o.Concurrency, maxConcurrency)
 	add(o.Grace < minGrace || o.Grace > maxGrace, "grace %s, must be from %s to %s", o.Grace, minGrace, maxGrace)
 	add(o.Heartbeat < minHeartbeat || o.Heartbeat > ttl/3, "heartbeat %s, must be from %s to %s, a third of the TTL", o.Heartbeat, minHeartbeat, ttl/3)
-	add(len(o.ID) > dag.MaxLabelBytes || strings.ContainsFunc(o.ID, func(r rune) bool { return r <= ' ' || r > '~' }),
-		"worker ID %q, must be of at most %d printable ASCII characters without spaces", o.ID, dag.MaxLabelBytes)
+	add(len(o.Name) > dag.MaxLabelBytes || strings.ContainsFunc(o.Name, func(r rune) bool { return r <= ' ' || r > '~' }),
+		"worker name %q, must be of at most %d printable ASCII characters without spaces", o.Name, dag.MaxLabelBytes)
 	return errors.Join(problems...)
 }
 
-// ID names this worker among all of the installation.
-func (w *Worker) ID() string { return w.opts.ID }
+// ID names this worker among all of the installation, now and ever.
+func (w *Worker) ID() string { return w.id }
 
 // Run serves the queues until ctx ends, then drains. It returns within the grace time after that, with an error when asynq could not be
 // started, or not stopped in time. See the package comment for the order of a shutdown. It may be called once.
@@ -164,13 +169,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.warnMissing(ctx)
 	server := w.newServer()
 	if err := server.Start(asynq.HandlerFunc(func(task context.Context, t *asynq.Task) error { return w.handle(life, task, t) })); err != nil {
-		return fmt.Errorf("start worker %s: %w", w.opts.ID, err)
+		return fmt.Errorf("start worker %s: %w", w.id, err)
 	}
 	present, leave := context.WithCancel(life)
 	defer leave()
 	signedOff := make(chan error, 1)
 	go func() { signedOff <- w.engine.Announce(present, w.opts.Heartbeat, w.info) }()
-	w.opts.Log.InfoContext(ctx, "worker serves its queues", "worker", w.opts.ID, "queues", w.queues(), "concurrency", w.opts.Concurrency)
+	w.opts.Log.InfoContext(ctx, "worker serves its queues", "worker", w.id, "queues", w.queues(), "concurrency", w.opts.Concurrency)
 	<-ctx.Done()
 	stop := func() {
 		server.Stop() // at once; Shutdown by itself would first wait for other parts of asynq
@@ -207,7 +212,7 @@ func (w *Worker) info() dag.WorkerInfo {
 	w.mu.Lock()
 	running := len(w.attempts)
 	w.mu.Unlock()
-	return dag.WorkerInfo{ID: w.opts.ID, Host: w.opts.Host, PID: os.Getpid(), Queues: w.queues(), Handlers: w.reg.Names(), Running: running}
+	return dag.WorkerInfo{ID: w.id, Host: w.opts.Host, PID: os.Getpid(), Queues: w.queues(), Handlers: w.reg.Names(), Running: running}
 }
 
 // warnMissing names the handlers that registered definitions need on this worker's queues and that it lacks.
@@ -227,7 +232,7 @@ func (w *Worker) warnMissing(ctx context.Context) {
 // missing logs, once for each name, that a task came for which there is no handler.
 func (w *Worker) missing(ctx context.Context, taskType string) {
 	if _, before := w.told.LoadOrStore(taskType, true); !before {
-		w.opts.Log.ErrorContext(ctx, "no handler for a task; it is delivered again until a worker of its queue has one", "type", taskType, "worker", w.opts.ID)
+		w.opts.Log.ErrorContext(ctx, "no handler for a task; it is delivered again until a worker of its queue has one", "type", taskType, "worker", w.id)
 	}
 }
 
