@@ -46,9 +46,9 @@ type Claims interface {
 
 // Agenda is what the sweeper and the hand-over call.
 type Agenda interface {
-	// Waiting returns the partitions in which something is due, and the store's time; a partition that is not among them was reached all the same.
-	// When one of them cannot be reached it returns [ErrUnavailable], and Due tells which.
-	Waiting(ctx context.Context) (partitions []int, now time.Time, err error)
+	// Waiting returns the partitions in which something is due, and the time on the clock of every partition, which are not all the same in a
+	// cluster. When one of them cannot be reached it returns [ErrUnavailable], and Due tells which.
+	Waiting(ctx context.Context) (partitions []int, clocks []time.Time, err error)
 	// Due returns at most limit entries of each kind that wait in a partition.
 	Due(ctx context.Context, partition, limit int) (dag.Due, error)
 	// HandedOver drops the send entries of deliveries that the queue has accepted, or that nobody waits for.

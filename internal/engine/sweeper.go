@@ -89,7 +89,7 @@ func (s *sweeper) waiting(ctx context.Context) []int {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	asked := s.cfg.Now()
-	partitions, redis, err := s.store.Waiting(ctx)
+	partitions, clocks, err := s.store.Waiting(ctx)
 	answered := s.cfg.Now()
 	if err != nil {
 		all := make([]int, dag.Partitions)
@@ -99,7 +99,7 @@ func (s *sweeper) waiting(ctx context.Context) []int {
 		return all
 	}
 	for p := range s.guards {
-		s.guards[p].reached(asked, answered, redis, s.blind())
+		s.guards[p].reached(asked, answered, clocks[p], s.blind())
 	}
 	return partitions
 }

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -223,5 +224,43 @@ func TestAbsenceThatAPartitionDidNotSeeIsNoCrash(t *testing.T) {
 	r.pass(10 * time.Second)
 	if next := r.take("w2"); next.Crashes != 0 {
 		t.Errorf("%d crashes, want none", next.Crashes)
+	}
+}
+
+// skewed is a cluster whose masters' clocks differ: those of other partitions are ahead.
+type skewed struct {
+	engine.Store
+	partition int
+}
+
+func (s skewed) Waiting(ctx context.Context) (partitions []int, clocks []time.Time, err error) {
+	partitions, clocks, err = s.Store.Waiting(ctx)
+	for p := range clocks {
+		if p != s.partition {
+			clocks[p] = clocks[p].Add(300 * time.Millisecond)
+		}
+	}
+	return partitions, clocks, err
+}
+
+// The masters of a cluster do not agree on the time to the millisecond. That is no jump of a clock.
+func TestMastersWithOtherClocks(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	run := r.start()
+	partition, err := dag.RunPartition(run.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.New(skewed{Store: r.store, partition: partition}, r.queue, anySchema{}, engine.Config{Now: r.store.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sweep = e.Sweep()
+	r.ready()
+	r.take("w1")
+	r.pass(25 * time.Second)
+	if next := r.take("w2"); next.Crashes != 1 {
+		t.Errorf("%d crashes, want 1", next.Crashes)
 	}
 }

@@ -32,26 +32,26 @@ func (s *Store) Due(ctx context.Context, partition, limit int) (dag.Due, error) 
 }
 
 // Waiting implements [engine.Agenda], in one round trip a server.
-func (s *Store) Waiting(ctx context.Context) (partitions []int, now time.Time, err error) {
+func (s *Store) Waiting(ctx context.Context) (partitions []int, clocks []time.Time, err error) {
 	calls := make([]call, dag.Partitions)
 	for p := range calls {
 		calls[p] = s.call("due", place{partition: p}, nil, 1)
 	}
 	replies, err := s.runAll(ctx, calls)
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("ask all partitions what is due: %w", err)
+		return nil, nil, fmt.Errorf("ask all partitions what is due: %w", err)
 	}
 	for p, r := range replies {
 		due, sends, claims, err := readDue(r)
 		if err != nil {
-			return nil, time.Time{}, fmt.Errorf("due of partition %02x: %w", p, err)
+			return nil, nil, fmt.Errorf("due of partition %02x: %w", p, err)
 		}
 		if len(due.Ends)+len(sends)+len(claims) > 0 {
 			partitions = append(partitions, p)
 		}
-		now = due.Now
+		clocks = append(clocks, due.Now)
 	}
-	return partitions, now, nil
+	return partitions, clocks, nil
 }
 
 // readDue reads the reply of due: sends and claims have yet to be looked up.

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,8 +17,8 @@ const doubtAfter = 30_000
 // maxDead is how many dead nonces a step remembers.
 const maxDead = 4
 
-// Waiting lists the partitions in which something is due.
-func (m *Memory) Waiting(context.Context) (partitions []int, now time.Time, err error) {
+// Waiting lists the partitions in which something is due. Here all have the same clock.
+func (m *Memory) Waiting(context.Context) (partitions []int, clocks []time.Time, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range m.partitions {
@@ -25,7 +26,7 @@ func (m *Memory) Waiting(context.Context) (partitions []int, now time.Time, err 
 			partitions = append(partitions, i)
 		}
 	}
-	return partitions, instant(m.now), nil
+	return partitions, slices.Repeat([]time.Time{instant(m.now)}, len(m.partitions)), nil
 }
 
 // Due reads what the partition has waiting. It removes nothing: an entry goes when its work is done.

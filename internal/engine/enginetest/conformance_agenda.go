@@ -97,14 +97,14 @@ func dueClaims(s *script) {
 
 func dueElsewhere(s *script) {
 	s.start(compile(s.t, "elsewhere", "a"), nil)
-	s.want("nothing waits", s.waiting(), waiting{Now: s.now})
+	s.want("nothing waits", s.waiting(), waiting{Clocks: dag.Partitions, Now: s.now})
 	s.advance(2 * time.Hour)
-	s.want("partition 5 waits", s.waiting(), waiting{Partitions: []int{5}, Now: s.now})
+	s.want("partition 5 waits", s.waiting(), waiting{Partitions: []int{5}, Clocks: dag.Partitions, Now: s.now})
 	s.claim("a")
 	s.start(s.graph, func(r *dag.NewRun) { r.ID, r.Timeout = dag.NewRunID(63, "0000000000000000000000000X"), 24*time.Hour })
 	s.claim("a")
 	s.advance(ttl)
-	s.want("claims and deadlines wait", s.waiting(), waiting{Partitions: []int{5, 63}, Now: s.now})
+	s.want("claims and deadlines wait", s.waiting(), waiting{Partitions: []int{5, 63}, Clocks: dag.Partitions, Now: s.now})
 	s.want("partition 6", s.due(6, 10), dag.Due{Now: s.now})
 	s.want("partition 5", len(s.due(5, 10).Claims)+len(s.due(5, 10).Ends), 2)
 }

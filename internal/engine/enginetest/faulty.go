@@ -80,15 +80,15 @@ func (f *Faulty) Release(ctx context.Context, ref dag.ClaimRef) (dag.Settled, er
 }
 
 // Waiting is the store's, unless Hook says otherwise.
-func (f *Faulty) Waiting(ctx context.Context) (partitions []int, now time.Time, err error) {
+func (f *Faulty) Waiting(ctx context.Context) (partitions []int, clocks []time.Time, err error) {
 	partitions, err = faulty(f, "Waiting", func() (found []int, err error) {
-		found, now, err = f.Store.Waiting(ctx)
+		found, clocks, err = f.Store.Waiting(ctx)
 		return found, err
 	})
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, nil, err
 	}
-	return partitions, now, nil
+	return partitions, clocks, nil
 }
 
 // Due is the store's, unless Hook says otherwise.

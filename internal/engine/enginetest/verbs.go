@@ -122,9 +122,10 @@ func (r *rig) due(partition, limit int) dag.Due {
 	return must(call(r, v, partition, func(ctx context.Context, s Subject) (dag.Due, error) { return s.Due(ctx, partition, limit) }))
 }
 
-// waiting is what Waiting returns.
+// waiting is what Waiting returns: the clocks of a test are all the same.
 type waiting struct {
 	Partitions []int
+	Clocks     int
 	Now        time.Time
 }
 
@@ -132,7 +133,11 @@ func (r *rig) waiting() waiting {
 	r.t.Helper()
 	v := verb[waiting]{name: "waiting", reply: func(waiting) string { return "OK" }}
 	return must(call(r, v, "", func(ctx context.Context, s Subject) (w waiting, err error) {
-		w.Partitions, w.Now, err = s.Waiting(ctx)
+		var clocks []time.Time
+		w.Partitions, clocks, err = s.Waiting(ctx)
+		if w.Clocks = len(clocks); w.Clocks > 0 {
+			w.Now = clocks[0]
+		}
 		return w, err
 	}))
 }
