@@ -16,7 +16,7 @@ func (e *Engine) Begin(ctx context.Context, req dag.BeginRequest) (dag.Begun, er
 	if err != nil {
 		return dag.Begun{}, fmt.Errorf("begin step %s of run %s: %w", req.Step, req.Run, err)
 	}
-	e.handed.drop(req.Delivery) // whatever the verdict, a queued step has been begun or has a newer delivery
+	e.handed.drop(req.Delivery) // mostly begun, or of no use any more; where it still waits (BUSY, ALONE, PARKED) the sweeper reports it
 	return begun, nil
 }
 

@@ -9,8 +9,8 @@
 //
 // # Who may act
 //
-// A worker owns a step while the store knows the worker's random nonce for it (its claim) and the claim is renewed. Nothing but a reissue
-// takes a claim away, and only after its lease ran out. A worker that comes back late meets FENCED: equality of nonces, not time, decides.
+// A worker owns a step while the store knows the worker's random nonce for it (its claim) and the claim is renewed. Nothing takes a
+// claim away but a reissue, which comes after its lease ran out, and the run's deadline. A worker that comes back late meets FENCED: equality of nonces, not time, decides.
 //
 // # What is not promised
 //

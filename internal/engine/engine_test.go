@@ -104,6 +104,50 @@ func TestOneKeyIsOneRunWhicheverWayItComesIn(t *testing.T) {
 	}
 }
 
+// In a start's body null is as good as nothing, so it is when it comes from Go.
+func TestInputNullIsNoInput(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	first, err := r.Start(t.Context(), engine.StartRequest{Workflow: "shop/order", Key: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := r.Start(t.Context(), engine.StartRequest{Workflow: "shop/order", Key: "k", Input: json.RawMessage(" null\n")})
+	if err != nil || second.Run.ID != first.Run.ID || string(second.Run.Input) != "{}" {
+		t.Errorf("run %s with input %s, %v; want run %s with {}", second.Run.ID, second.Run.Input, err, first.Run.ID)
+	}
+}
+
+// The answer to a start got lost, and before it is repeated a release brings a version of the workflow that would not take the request.
+func TestReplayOutlivesTheDefinitionThatItWasStartedWith(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	req := engine.StartRequest{Workflow: "shop/order", Key: "k", Input: json.RawMessage(`{"b":1}`), Profiles: []string{"fast"}}
+	first, err := r.Start(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stricter := linear("2.0.0")
+	stricter.InputSchema, stricter.Profiles = json.RawMessage(`{"required":["a"]}`), nil
+	r.register(stricter)
+	r.store.Advance(2 * time.Second)
+	again, err := r.Start(t.Context(), req)
+	if err != nil || !again.Replayed || again.Run.ID != first.Run.ID {
+		t.Errorf("repeated: run %s, replayed %t, %v; want run %s again", again.Run.ID, again.Replayed, err, first.Run.ID)
+	}
+	for name, change := range map[string]func(*engine.StartRequest){
+		"another key":     func(req *engine.StartRequest) { req.Key = "k2" },
+		"another request": func(req *engine.StartRequest) { req.Input = json.RawMessage(`{"b":2}`) },
+		"no key":          func(req *engine.StartRequest) { req.Key = "" },
+	} {
+		other := req
+		change(&other)
+		if _, err := r.Start(t.Context(), other); !errors.Is(err, dag.ErrInvalid) {
+			t.Errorf("%s: %v, want ErrInvalid", name, err)
+		}
+	}
+}
+
 func TestSameVersionWithAnotherDefinitionIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -1,12 +1,14 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stepwell/stepwell/pkg/dag"
@@ -16,7 +18,7 @@ import (
 type StartRequest struct {
 	// Workflow is namespace/name, or namespace/name@version; without a version the highest that is no pre-release.
 	Workflow string
-	Input    json.RawMessage // nil means {}
+	Input    json.RawMessage // nil and null mean {}
 	// Key makes the request idempotent: the same key with the same request names the same run. "" starts a run each time.
 	Key      string
 	Profiles []string // applied in order
@@ -46,7 +48,7 @@ type Started struct {
 //
 // Errors: [dag.ErrInvalid] (also [*dag.InputError]), [ErrNotFound] (no such workflow or version), [ErrMismatch], [ErrMemory], [ErrUnavailable].
 func (e *Engine) Start(ctx context.Context, req StartRequest) (Started, error) {
-	if len(req.Input) == 0 {
+	if input := string(bytes.TrimSpace(req.Input)); input == "" || input == "null" {
 		req.Input = json.RawMessage("{}")
 	}
 	if !traceParentPattern.MatchString(req.TraceParent) {
@@ -55,14 +57,10 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (Started, error) {
 	if err := checkStart(&req); err != nil {
 		return Started{}, err
 	}
-	reg, err := e.resolve(ctx, req.Workflow)
-	if err != nil {
-		return Started{}, err
+	run, err := e.prepare(ctx, &req)
+	if errors.Is(err, dag.ErrInvalid) && req.Key != "" {
+		return e.replay(ctx, &req, err)
 	}
-	if err := e.schemas.Check(reg.Workflow.InputSchema, req.Input); err != nil {
-		return Started{}, fmt.Errorf("start %s: %w", req.Workflow, err)
-	}
-	run, err := e.newRun(reg, &req)
 	if err != nil {
 		return Started{}, err
 	}
@@ -78,6 +76,41 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (Started, error) {
 		}
 	}
 	return Started{Run: e.viewOf(ctx, created.ID, run), Replayed: created.Replayed, Warnings: e.unservedQueues(ctx, run.Graph)}, nil
+}
+
+// prepare finds the definition and checks the request against it.
+func (e *Engine) prepare(ctx context.Context, req *StartRequest) (dag.NewRun, error) {
+	reg, err := e.resolve(ctx, req.Workflow)
+	if err != nil {
+		return dag.NewRun{}, err
+	}
+	if err := e.schemas.Check(reg.Workflow.InputSchema, req.Input); err != nil {
+		return dag.NewRun{}, fmt.Errorf("start %s: %w", req.Workflow, err)
+	}
+	return e.newRun(reg, req)
+}
+
+// replay answers a request that the present definition refuses. It may have started a run all the same, when it came for the first time and the
+// definition was another; then that run is the answer, and the refusal otherwise.
+func (e *Engine) replay(ctx context.Context, req *StartRequest, refusal error) (Started, error) {
+	workflow, _, _ := strings.Cut(req.Workflow, "@")
+	namespace, name, _ := strings.Cut(workflow, "/")
+	asked, err := fingerprint(req)
+	if err != nil {
+		return Started{}, refusal
+	}
+	id, as, err := e.store.RunOfKey(ctx, dag.PartitionOf(namespace, name, req.Key), workflow, req.Key)
+	if errors.Is(err, ErrNotFound) || (err == nil && as != asked) {
+		return Started{}, refusal
+	}
+	if err != nil {
+		return Started{}, fmt.Errorf("start %s: %w", req.Workflow, err)
+	}
+	view, err := e.store.Run(ctx, id)
+	if err != nil {
+		return Started{}, fmt.Errorf("start %s: %w", req.Workflow, err)
+	}
+	return Started{Run: view, Replayed: true}, nil
 }
 
 func (e *Engine) newRun(reg dag.Registration, req *StartRequest) (dag.NewRun, error) {
@@ -114,8 +147,12 @@ func (e *Engine) viewOf(ctx context.Context, id string, run dag.NewRun) dag.RunV
 		return view
 	}
 	e.cfg.Log.WarnContext(ctx, "created run cannot be read", "run", id, "err", err)
+	state := dag.RunRunning
+	if run.StartAt.After(e.cfg.Now()) {
+		state = dag.RunScheduled
+	}
 	return dag.RunView{
-		ID: id, Workflow: run.Graph.FullName(), Version: run.Graph.Version, Def: run.Graph.Digest, State: dag.RunRunning, Input: run.Input,
+		ID: id, Workflow: run.Graph.FullName(), Version: run.Graph.Version, Def: run.Graph.Digest, State: state, StartAt: run.StartAt, Input: run.Input,
 		Key: run.Key, Labels: run.Labels, CorrelationID: run.CorrelationID, Progress: dag.ProgressOf(0, len(run.Graph.Nodes)),
 	}
 }

@@ -28,6 +28,9 @@ type Starts interface {
 	// CreateRun creates a run with its root steps queued, or finds the run that its idempotency key names already. It returns [ErrConflict]
 	// when that run was started by another request body, and [ErrMemory] when the store has no room for new runs.
 	CreateRun(ctx context.Context, run dag.NewRun) (dag.Created, error)
+	// RunOfKey returns the run that an idempotency key of a workflow, namespace/name, names in a partition, and the fingerprint of the request
+	// that started it; or [ErrNotFound].
+	RunOfKey(ctx context.Context, partition int, workflow, key string) (run, fingerprint string, err error)
 }
 
 // Claims is the life of a step in a worker.

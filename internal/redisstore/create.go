@@ -41,6 +41,20 @@ func (s *Store) CreateRun(ctx context.Context, run dag.NewRun) (dag.Created, err
 	return created, nil
 }
 
+// RunOfKey implements [engine.Starts].
+func (s *Store) RunOfKey(ctx context.Context, partition int, workflow, key string) (run, fingerprint string, err error) {
+	name := s.keys.key("idem", place{partition: partition, workflow: workflow, key: key})
+	values, err := s.client.HMGet(ctx, name, "run", "fingerprint").Result()
+	if err != nil {
+		return "", "", fmt.Errorf("idempotency key %q of %s: %w", key, workflow, s.explain(ctx, err, []string{name}))
+	}
+	r := newReply("idem", values)
+	if run, fingerprint = r.text(), r.text(); run == "" {
+		return "", "", fmt.Errorf("idempotency key %q of %s: %w", key, workflow, engine.ErrNotFound)
+	}
+	return run, fingerprint, r.err
+}
+
 func (s *Store) createCall(run *dag.NewRun) (call, error) {
 	at, err := placeOf(run.ID, run.Graph.Digest)
 	if err != nil {

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"time"
@@ -56,6 +57,22 @@ func createByKey(s *script) {
 	s.want("error", err, nil)
 	s.want("the same key", got, dag.Created{ID: s.run, Replayed: true})
 	s.want("runs", len(s.state.Runs), 1)
+	ofKey := func(key string) ([]string, error) {
+		return read(s.rig, "run of key", func(ctx context.Context, store Subject) ([]string, error) {
+			partition, err := dag.RunPartition(s.run)
+			if err != nil {
+				return nil, err
+			}
+			run, fingerprint, err := store.RunOfKey(ctx, partition, "test/keys", key)
+			return []string{run, fingerprint}, err
+		})
+	}
+	found, err := ofKey("order:7")
+	s.want("error", err, nil)
+	s.want("the run of the key", found, []string{s.run, "f1"})
+	if _, err := ofKey("order:8"); !errors.Is(err, engine.ErrNotFound) {
+		s.t.Fatalf("a key of no run: %v", err)
+	}
 	// The key belongs to the workflow, not to the installation.
 	s.start(compile(s.t, "keys2", "a"), func(r *dag.NewRun) { r.Key, r.Fingerprint = "order:7", "f2" })
 	s.want("runs", len(s.state.Runs), 2)

@@ -54,6 +54,15 @@ func (f *Faulty) CreateRun(ctx context.Context, run dag.NewRun) (dag.Created, er
 	return faulty(f, "CreateRun", func() (dag.Created, error) { return f.Store.CreateRun(ctx, run) })
 }
 
+// RunOfKey is the store's, unless Hook says otherwise.
+func (f *Faulty) RunOfKey(ctx context.Context, partition int, workflow, key string) (run, fingerprint string, err error) {
+	run, err = faulty(f, "RunOfKey", func() (found string, err error) {
+		found, fingerprint, err = f.Store.RunOfKey(ctx, partition, workflow, key)
+		return found, err
+	})
+	return run, fingerprint, err
+}
+
 // Begin is the store's, unless Hook says otherwise.
 func (f *Faulty) Begin(ctx context.Context, req dag.BeginRequest) (dag.Begun, error) {
 	return faulty(f, "Begin", func() (dag.Begun, error) { return f.Store.Begin(ctx, req) })

@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/pkg/dag"
@@ -32,6 +33,17 @@ func (m *Memory) CreateRun(_ context.Context, req dag.NewRun) (dag.Created, erro
 	c := &change{partition: p, run: newRun(&req, m.now), now: m.now}
 	c.create()
 	return dag.Created{ID: req.ID, Sends: c.sends}, nil
+}
+
+// RunOfKey looks the key up.
+func (m *Memory) RunOfKey(_ context.Context, partition int, workflow, key string) (run, fingerprint string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found, ok := m.partitions[partition].idem[workflow+":"+key]
+	if !ok {
+		return "", "", fmt.Errorf("idempotency key %q of %s: %w", key, workflow, engine.ErrNotFound)
+	}
+	return found.run, found.fingerprint, nil
 }
 
 func newRun(req *dag.NewRun, now int64) *run {
