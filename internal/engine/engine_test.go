@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -170,6 +172,42 @@ func TestSweeperHandsOverWhatNobodyDid(t *testing.T) {
 	r.empty() // negative control: without the sweeper nothing comes
 	r.pass(2 * time.Second)
 	r.complete(r.take("w1"))
+}
+
+// hungQueue answers to nothing.
+type hungQueue struct{ engine.Queue }
+
+func (hungQueue) Enqueue(ctx context.Context, _ dag.Send) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A run of many roots is accepted in good time though the queue hangs. The sweeper hands them over.
+func TestHungQueueHoldsNoStartUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		wide := &dag.Workflow{Namespace: "shop", Name: "wide", Version: "1.0.0"}
+		for i := range 100 {
+			wide.Steps = append(wide.Steps, dag.Step{Name: "s" + strconv.Itoa(i), Handler: "shop.a"})
+		}
+		r.register(wide)
+		e, err := engine.New(r.store, hungQueue{r.queue}, anySchema{}, engine.Config{Now: r.store.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := e.Start(t.Context(), engine.StartRequest{Workflow: "shop/wide"}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("start took %s", took)
+		}
+		r.pass(2 * time.Second)
+		if n := len(r.queue.Delivered()); n != 100 {
+			t.Errorf("%d deliveries by the sweeper, want 100", n)
+		}
+	})
 }
 
 func TestRefusedSendIsPushedBackAndTriedAgain(t *testing.T) {

@@ -14,6 +14,8 @@ const (
 	// flushEvery is how long an accepted delivery waits to be reported as handed over, together with others. It stays below the second
 	// after which the sweeper would hand over again what is not reported.
 	flushEvery = 250 * time.Millisecond
+	// handOverTimeout bounds one hand-over, however many deliveries it has: a second after the change the sweeper comes anyway.
+	handOverTimeout = 5 * time.Second
 	// enqueueWidth bounds the concurrent calls of the queue for one fan-out.
 	enqueueWidth = 16
 )
@@ -24,6 +26,8 @@ func (e *Engine) handOver(ctx context.Context, sends []dag.Send) {
 	if len(sends) == 0 {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+	defer cancel()
 	if len(sends) == 1 {
 		_ = e.enqueue(ctx, sends[0], false) // told to the log and the hooks
 		return
