@@ -23,7 +23,7 @@ type WorkerConfig struct {
 	Concurrency int
 	// Grace is the time for a shutdown, 1 s to 1 h; 0 means 30 s. Handlers lose their context 5 s before its end.
 	Grace time.Duration
-	// TTL is how long a claim holds without renewal, the same in every process of an installation; 0 means 20 s.
+	// TTL is how long a claim holds without renewal; 0 means 20 s.
 	TTL time.Duration
 	// Heartbeat is the time between two renewals, at most a third of TTL; 0 means 5 s, or that third if it is less.
 	Heartbeat time.Duration

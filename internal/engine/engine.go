@@ -22,7 +22,8 @@ const DefaultHeartbeat = 5 * time.Second
 
 // Config are the optional parts of an [Engine]. The zero value is ready to use.
 type Config struct {
-	// TTL of claims and worker announcements; 0 means [DefaultTTL]. The same in every process of an installation.
+	// TTL of claims and worker announcements; 0 means [DefaultTTL]. Processes may differ: a
+	// worker is judged by the TTL that it announced.
 	TTL time.Duration
 	// Dev lets a registration overwrite a version that has another definition.
 	Dev bool

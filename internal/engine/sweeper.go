@@ -132,8 +132,8 @@ func (s *sweeper) sweep(ctx context.Context, partition int) time.Duration {
 	for _, run := range due.Ends {
 		s.expire(ctx, run)
 	}
-	if len(due.Claims) > 0 && guard.settled(answered, s.cfg.TTL) {
-		s.takeOver(ctx, guard, due)
+	if len(due.Claims) > 0 {
+		s.takeOver(ctx, guard, answered, due)
 	}
 	return due.Lag
 }
@@ -170,8 +170,8 @@ func (s *sweeper) expire(ctx context.Context, run string) {
 	}
 }
 
-// takeOver gives the steps of silent workers a new epoch.
-func (s *sweeper) takeOver(ctx context.Context, guard *guard, due dag.Due) {
+// takeOver gives the steps of silent workers a new epoch. A worker is judged by the TTL that it announced, which may differ from that of this process.
+func (s *sweeper) takeOver(ctx context.Context, guard *guard, now time.Time, due dag.Due) {
 	workers, _, err := s.store.Workers(ctx)
 	if err != nil {
 		return // without the list nobody can tell a crash from a shutdown; the next round can
@@ -181,8 +181,13 @@ func (s *sweeper) takeOver(ctx context.Context, guard *guard, due dag.Due) {
 		known[workers[i].ID] = &workers[i]
 	}
 	for _, claim := range due.Claims {
-		crash := s.isCrash(guard, claim, known[claim.Worker])
-		s.reissue(ctx, claim, crash)
+		worker, ttl := known[claim.Worker], s.cfg.TTL
+		if worker != nil && worker.TTL > 0 {
+			ttl = worker.TTL
+		}
+		if guard.settled(now, ttl) {
+			s.reissue(ctx, claim, isCrash(guard, claim, worker, ttl))
+		}
 	}
 }
 
@@ -190,12 +195,12 @@ func (s *sweeper) takeOver(ctx context.Context, guard *guard, due dag.Due) {
 //
 // A live process is heard of every heartbeat, a third of the TTL at most: when a lease runs out it was heard of in the lease's last third. A
 // dead one was heard of for the last time before it missed the claim's next renewal, in the lease's first third. The middle tells them apart.
-func (s *sweeper) isCrash(guard *guard, claim dag.DeadClaim, worker *dag.WorkerInfo) bool {
-	renewed := claim.Lease.Add(-s.cfg.TTL)
+func isCrash(guard *guard, claim dag.DeadClaim, worker *dag.WorkerInfo, ttl time.Duration) bool {
+	renewed := claim.Lease.Add(-ttl)
 	if claim.Leaving || guard.awaySince(renewed) {
 		return false
 	}
-	return worker == nil || (worker.LeftAt.IsZero() && worker.SeenAt.Sub(renewed) < s.cfg.TTL/2)
+	return worker == nil || (worker.LeftAt.IsZero() && worker.SeenAt.Sub(renewed) < ttl/2)
 }
 
 func (s *sweeper) reissue(ctx context.Context, claim dag.DeadClaim, crash bool) {

@@ -82,6 +82,44 @@ func TestTakeOverFromAWorkerThatLivesIsNoCrash(t *testing.T) {
 	}
 }
 
+// Processes may be set up with another TTL than the worker that they judge: an API knows nothing of worker.ttl.
+func TestWorkerIsJudgedByItsOwnTTL(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ttl, lastSeen time.Duration // after the claim's last renewal
+		crashes       int
+	}{
+		"dead, short TTL":  {6 * time.Second, time.Second, 1},
+		"alive, short TTL": {6 * time.Second, 5 * time.Second, 0},
+		"dead, long TTL":   {time.Minute, 15 * time.Second, 1},
+		"alive, long TTL":  {time.Minute, 45 * time.Second, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.pass(time.Minute)
+			r.start()
+			worker, err := engine.New(r.store, r.queue, anySchema{}, engine.Config{TTL: c.ttl, Now: r.store.Now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			send, _ := r.queue.Take()
+			begun, err := worker.Begin(t.Context(), dag.BeginRequest{Delivery: send.Delivery, Def: send.Def, Nonce: "n", Worker: "w1"})
+			if err != nil || begun.Verdict != dag.VerdictRun {
+				t.Fatalf("begin: %s, %v", begun.Verdict, err)
+			}
+			r.pass(c.lastSeen)
+			if err := r.store.PutWorker(t.Context(), dag.WorkerInfo{ID: "w1", TTL: c.ttl}, false); err != nil {
+				t.Fatal(err)
+			}
+			r.pass(c.ttl - c.lastSeen + time.Second)
+			if next := r.take("w2"); next.Crashes != c.crashes {
+				t.Errorf("%d crashes, want %d", next.Crashes, c.crashes)
+			}
+		})
+	}
+}
+
 func TestThreeCrashesArePoison(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
