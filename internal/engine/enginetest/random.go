@@ -15,19 +15,22 @@ import (
 
 // RandomOptions are the optional parts of [RandomCommands].
 type RandomOptions struct {
-	// Commands is the least number of commands, each of them made to every subject; 0 means 20,000.
+	// Commands is the least number of commands, each of them made to every subject; 0 means a full run of 20,000.
 	Commands int
 }
+
+const fullRun = 20_000
 
 // RandomCommands lets rapid draw workflows and long sequences of commands: creates, claims, answers right and wrong, takeovers, retries,
 // deadlines and steps of the clock. Every command goes to every subject, some of them twice as after a lost reply; after each one the answers and the
 // states of all subjects must be equal, and the state must pass [Check]. A failing sequence is shrunk and printed.
 //
-// The test also fails when some reply of some verb, or some event of the log, was never met: then it would prove less than it says.
+// A full run also fails when some reply of some verb, or some event of the log, was never met: then it would prove less than it says. A shorter one
+// may miss a rare one.
 func RandomCommands(t *testing.T, subjects map[string]Open, opts RandomOptions) {
 	t.Helper()
 	if opts.Commands == 0 {
-		opts.Commands = 20_000
+		opts.Commands = fullRun
 	}
 	total, seen := 0, map[string]int{}
 	for total < opts.Commands && !t.Failed() {
@@ -38,7 +41,7 @@ func RandomCommands(t *testing.T, subjects map[string]Open, opts RandomOptions) 
 		t.Logf("%8d %s", seen[what], what)
 	}
 	for _, what := range everyReply() {
-		if seen[what] == 0 {
+		if seen[what] == 0 && total >= fullRun {
 			t.Errorf("never seen: %s", what)
 		}
 	}
