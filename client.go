@@ -86,7 +86,13 @@ func (c *Client) connect(profile redisstore.Profile, ttl time.Duration) (redis.U
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err := c.engineOn(conn, ttl)
+	batch := conn
+	if profile == redisstore.Patient { // a worker, which settles many steps at once
+		if batch, err = redisstore.Batching(conn); err != nil {
+			return nil, nil, errors.Join(err, conn.Close())
+		}
+	}
+	e, err := c.engineOn(conn, batch, ttl)
 	if err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
 	}
@@ -101,18 +107,18 @@ func (c *Client) connect(profile redisstore.Profile, ttl time.Duration) (redis.U
 
 var errClosed = errors.New("the client is closed")
 
-func (c *Client) engineOn(conn redis.UniversalClient, ttl time.Duration) (*engine.Engine, error) {
+func (c *Client) engineOn(conn, batch redis.UniversalClient, ttl time.Duration) (*engine.Engine, error) {
 	// A constructor without a context: the caller has nothing to cancel yet, and the bound is short.
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	store, err := redisstore.Open(ctx, conn, redisstore.Config{
-		Prefix: c.cfg.Prefix, Dev: c.cfg.Dev,
+		Prefix: c.cfg.Prefix, Dev: c.cfg.Dev, Batch: batch,
 		Warn: func(text string) { c.cfg.Log.WarnContext(ctx, "redis", "warning", text) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	queue, err := asynqueue.NewQueue(conn, asynqueue.Options{Prefix: c.cfg.Prefix})
+	queue, err := asynqueue.NewQueue(batch, asynqueue.Options{Prefix: c.cfg.Prefix})
 	if err != nil {
 		return nil, err
 	}

@@ -72,14 +72,21 @@ func connect(cfg config.Redis, profile redisstore.Profile) (redis.UniversalClien
 func (p *process) open(ctx context.Context, cfg processConfig) error {
 	opening, cancel := context.WithTimeout(ctx, openLimit)
 	defer cancel()
+	batch := p.redis
+	if cfg.profile == redisstore.Patient { // a worker, which settles many steps at once
+		var err error
+		if batch, err = redisstore.Batching(p.redis); err != nil {
+			return err
+		}
+	}
 	store, err := redisstore.Open(opening, p.redis, redisstore.Config{
-		Prefix: cfg.redis.Prefix, Dev: cfg.dev, Now: time.Now,
+		Prefix: cfg.redis.Prefix, Dev: cfg.dev, Now: time.Now, Batch: batch,
 		Warn: func(text string) { p.log.WarnContext(ctx, "redis is not as it should be", "problem", text) },
 	})
 	if err != nil {
 		return err
 	}
-	queue, err := asynqueue.NewQueue(p.redis, asynqueue.Options{Prefix: cfg.redis.Prefix, Now: time.Now})
+	queue, err := asynqueue.NewQueue(batch, asynqueue.Options{Prefix: cfg.redis.Prefix, Now: time.Now})
 	if err != nil {
 		return err
 	}

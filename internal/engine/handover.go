@@ -63,8 +63,8 @@ func (e *Engine) enqueue(ctx context.Context, s dag.Send, swept bool) error {
 
 // flushHandedOver reports what the queue accepted since the last flush. A failed report is not repeated: the sweeper meets the entry, enqueues
 // again, learns that the queue has it, and reports that.
-func (e *Engine) flushHandedOver(ctx context.Context) {
-	deliveries := e.handed.take()
+func (e *Engine) flushHandedOver(ctx context.Context, last bool) {
+	deliveries := e.handed.take(last)
 	if len(deliveries) == 0 {
 		return
 	}
@@ -73,25 +73,35 @@ func (e *Engine) flushHandedOver(ctx context.Context) {
 	}
 }
 
+// age is how far a delivery in the buffer is. It is reported at the second flush after the queue accepted it: most are begun long before, and
+// what this process begins needs no report.
+type age int
+
+const (
+	sent     age = iota // the queue has not answered yet
+	accepted            // since the last flush
+	ripe                // accepted before the last flush
+)
+
 // handedBuffer collects deliveries that the queue accepted. It is off until a loop flushes it, so that a process without loops keeps nothing.
 type handedBuffer struct {
 	mu      sync.Mutex
 	on      bool
-	entries map[dag.Delivery]bool // true once the queue accepted it
+	entries map[dag.Delivery]age
 }
 
 func (b *handedBuffer) enable(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.on = on
-	b.entries = map[dag.Delivery]bool{}
+	b.entries = map[dag.Delivery]age{}
 }
 
 func (b *handedBuffer) add(d dag.Delivery) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.on {
-		b.entries[d] = false
+		b.entries[d] = sent
 	}
 }
 
@@ -99,7 +109,7 @@ func (b *handedBuffer) confirm(d dag.Delivery) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, still := b.entries[d]; still {
-		b.entries[d] = true
+		b.entries[d] = accepted
 	}
 }
 
@@ -109,14 +119,18 @@ func (b *handedBuffer) drop(d dag.Delivery) {
 	delete(b.entries, d)
 }
 
-func (b *handedBuffer) take() []dag.Delivery {
+// take removes what is ripe, or with last everything that was accepted.
+func (b *handedBuffer) take(last bool) []dag.Delivery {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []dag.Delivery
-	for d, accepted := range b.entries {
-		if accepted {
+	for d, a := range b.entries {
+		switch {
+		case a == ripe, a == accepted && last:
 			out = append(out, d)
 			delete(b.entries, d)
+		case a == accepted:
+			b.entries[d] = ripe
 		}
 	}
 	return out

@@ -29,11 +29,14 @@ func (e *Engine) Run(ctx context.Context) error {
 	sweep := newSweeper(e)
 	var g errgroup.Group
 	g.Go(func() error { every(ctx, sweepEvery, sweep.tick); return nil })
-	g.Go(func() error { every(ctx, flushEvery, e.flushHandedOver); return nil })
+	g.Go(func() error {
+		every(ctx, flushEvery, func(ctx context.Context) { e.flushHandedOver(ctx, false) })
+		return nil
+	})
 	err := g.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	e.flushHandedOver(last)
+	e.flushHandedOver(last, true)
 	return err
 }
 

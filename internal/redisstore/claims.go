@@ -15,7 +15,7 @@ func (s *Store) Begin(ctx context.Context, req dag.BeginRequest) (dag.Begun, err
 	if err != nil {
 		return dag.Begun{}, fmt.Errorf("begin: %w", err)
 	}
-	r, err := s.run(ctx, s.call("begin", at, nil,
+	r, err := s.runBatched(ctx, s.call("begin", at, nil,
 		req.Run, req.Step, req.Epoch, req.Nonce, req.Worker, req.TTL.Milliseconds(), flag(req.Alone), req.Def))
 	if err != nil {
 		return dag.Begun{}, fmt.Errorf("begin step %s of run %s: %w", req.Step, req.Run, err)
@@ -112,7 +112,7 @@ func (s *Store) settle(ctx context.Context, verb string, ref *dag.ClaimRef, know
 	if err != nil {
 		return dag.Settled{}, fmt.Errorf("%s: %w", verb, err)
 	}
-	r, err := s.run(ctx, s.call(verb, at, nil, append([]any{ref.Run, ref.Step, ref.Nonce}, args...)...))
+	r, err := s.runBatched(ctx, s.call(verb, at, nil, append([]any{ref.Run, ref.Step, ref.Nonce}, args...)...))
 	if err != nil {
 		return dag.Settled{}, fmt.Errorf("%s step %s of run %s: %w", verb, ref.Step, ref.Run, err)
 	}

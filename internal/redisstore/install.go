@@ -28,6 +28,8 @@ type Config struct {
 	Dev    bool             // a wrong maxmemory-policy or clock is a warning, not a refusal
 	Warn   func(string)     // gets what an operator should know; nil drops it
 	Now    func() time.Time // the clock to compare with the server's; nil means time.Now
+	// Batch carries begin, complete, fail and release, for a process that makes many of them at once: see [Batching]. Nil means the client.
+	Batch redis.UniversalClient
 }
 
 // Open checks that the server behind client can carry runs, writes what an installation consists of, loads the scripts and returns the store.
@@ -53,7 +55,10 @@ func open(ctx context.Context, client redis.UniversalClient, cfg Config, clock s
 	if cfg.Warn == nil {
 		cfg.Warn = func(string) {}
 	}
-	s := &Store{client: client, keys: keyspace{prefix: cfg.Prefix}}
+	s := &Store{client: client, batch: client, keys: keyspace{prefix: cfg.Prefix}}
+	if cfg.Batch != nil {
+		s.batch = cfg.Batch
+	}
 	if err := client.Ping(ctx).Err(); err != nil {
 		return nil, unreachable(client, err)
 	}

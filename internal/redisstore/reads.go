@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -72,8 +73,35 @@ func (s *Store) view(ctx context.Context, id string) (dag.RunView, error) {
 	return view, record.err
 }
 
-// graph reads a frozen graph.
+// maxGraphs bounds the cache of graphs; beyond it the cache starts anew.
+const maxGraphs = 256
+
+// graphCache keeps frozen graphs by digest, under which they never change.
+type graphCache struct {
+	mu       sync.Mutex
+	byDigest map[string]*dag.Graph
+}
+
+func (c *graphCache) get(digest string) *dag.Graph {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byDigest[digest]
+}
+
+func (c *graphCache) put(digest string, g *dag.Graph) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byDigest == nil || len(c.byDigest) >= maxGraphs {
+		c.byDigest = map[string]*dag.Graph{}
+	}
+	c.byDigest[digest] = g
+}
+
+// graph reads a frozen graph, from Redis the first time.
 func (s *Store) graph(ctx context.Context, at place, digest string) (*dag.Graph, error) {
+	if g := s.graphs.get(digest); g != nil {
+		return g, nil
+	}
 	at.def = digest
 	key := s.keys.key("def", at)
 	raw, err := s.client.HGet(ctx, key, "graph").Bytes()
@@ -87,6 +115,7 @@ func (s *Store) graph(ctx context.Context, at place, digest string) (*dag.Graph,
 	if err := json.Unmarshal(raw, &g); err != nil {
 		return nil, fmt.Errorf("graph in %s: %w", key, err)
 	}
+	s.graphs.put(digest, &g)
 	return &g, nil
 }
 

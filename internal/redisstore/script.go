@@ -104,10 +104,18 @@ func (s *Store) call(name string, at place, more []string, args ...any) call {
 
 // run calls a script by its digest, and by its text when the server does not know it: after a restart or a failover only the one server that is
 // called has to be there.
-func (s *Store) run(ctx context.Context, c call) (*reply, error) {
-	value, err := s.client.EvalSha(ctx, c.script.digest, c.keys, c.args...).Result()
+func (s *Store) run(ctx context.Context, c call) (*reply, error) { return s.runOn(ctx, s.client, c) }
+
+// runBatched is run for the calls that every step makes: those that are made at the same time share a round trip where the store has a batch.
+// They may outlast the end of ctx, as long as the client tries; that is why nothing with a deadline goes this way.
+func (s *Store) runBatched(ctx context.Context, c call) (*reply, error) {
+	return s.runOn(ctx, s.batch, c)
+}
+
+func (s *Store) runOn(ctx context.Context, client redis.UniversalClient, c call) (*reply, error) {
+	value, err := client.EvalSha(ctx, c.script.digest, c.keys, c.args...).Result()
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		value, err = s.client.Eval(ctx, c.script.text, c.keys, c.args...).Result()
+		value, err = client.Eval(ctx, c.script.text, c.keys, c.args...).Result()
 	}
 	if err != nil {
 		return nil, s.explain(ctx, err, c.keys)
