@@ -167,8 +167,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	w.warnMissing(ctx)
-	server := w.newServer()
-	if err := server.Start(asynq.HandlerFunc(func(task context.Context, t *asynq.Task) error { return w.handle(life, task, t) })); err != nil {
+	servers := w.newServers()
+	if err := servers.start(asynq.HandlerFunc(func(task context.Context, t *asynq.Task) error { return w.handle(life, task, t) })); err != nil {
 		return fmt.Errorf("start worker %s: %w", w.id, err)
 	}
 	present, leave := context.WithCancel(life)
@@ -177,31 +177,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	go func() { signedOff <- w.engine.Announce(present, w.opts.Heartbeat, w.info) }()
 	w.opts.Log.InfoContext(ctx, "worker serves its queues", "worker", w.id, "queues", w.queues(), "concurrency", w.opts.Concurrency)
 	<-ctx.Done()
-	stop := func() {
-		server.Stop() // at once; Shutdown by itself would first wait for other parts of asynq
-		server.Shutdown()
-	}
-	return w.drain(life, stop, func() <-chan error {
+	return w.drain(life, servers.stop, func() <-chan error {
 		end()
 		leave()
 		return signedOff
-	})
-}
-
-func (w *Worker) newServer() *asynq.Server {
-	queues := make(map[string]int, len(w.opts.Queues))
-	for name, weight := range w.opts.Queues {
-		queues[QueueName(w.opts.Prefix, name)] = weight
-	}
-	return asynq.NewServerFromRedisClient(w.opts.Client, asynq.Config{
-		Concurrency:              w.opts.Concurrency,
-		Queues:                   queues,
-		TaskCheckInterval:        checkInterval,
-		DelayedTaskCheckInterval: forwardInterval,
-		IsFailure:                isFailure,
-		RetryDelayFunc:           w.retryDelay,
-		Logger:                   asynqLog{w.opts.Log},
-		ShutdownTimeout:          w.opts.Grace,
 	})
 }
 
