@@ -391,3 +391,25 @@ func TestLoopsEndWithTheirContext(t *testing.T) {
 		t.Errorf("workers %+v, %v; want w9 signed off", workers, err)
 	}
 }
+
+// A start answers without a look at Redis; what it says is what a look would have said.
+func TestStartTellsTheRunAsItIs(t *testing.T) {
+	t.Parallel()
+	for name, req := range map[string]engine.StartRequest{
+		"at once":   {Workflow: "shop/order", Key: "k", Labels: map[string]string{"a": "b"}, CorrelationID: "c", Timeout: time.Hour},
+		"later":     {Workflow: "shop/order", Delay: time.Hour},
+		"with more": {Workflow: "shop/order", Profiles: []string{"fast"}, Input: json.RawMessage(`{"a":1}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			started, err := r.Start(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(r.run(started.Run.ID), started.Run); diff != "" {
+				t.Errorf("answer of the start (-as it is +as it was told):\n%s", diff)
+			}
+		})
+	}
+}

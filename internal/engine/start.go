@@ -75,7 +75,11 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (Started, error) {
 			h(run.Graph.FullName())
 		}
 	}
-	return Started{Run: e.viewOf(ctx, created.ID, run), Replayed: created.Replayed, Warnings: e.unservedQueues(ctx, run.Graph)}, nil
+	view, err := e.viewOf(ctx, created, &run)
+	if err != nil {
+		return Started{}, fmt.Errorf("start %s: %w", req.Workflow, err)
+	}
+	return Started{Run: view, Replayed: created.Replayed, Warnings: e.unservedQueues(ctx, run.Graph)}, nil
 }
 
 // prepare finds the definition and checks the request against it.
@@ -140,21 +144,40 @@ func (e *Engine) newRun(reg dag.Registration, req *StartRequest) (dag.NewRun, er
 	return run, nil
 }
 
-// viewOf is the run as it is now; should it be out of reach at this very moment, what is certain about it.
-func (e *Engine) viewOf(ctx context.Context, id string, run dag.NewRun) dag.RunView {
-	view, err := e.store.Run(ctx, id)
-	if err == nil {
-		return view
+// viewOf is the run as it is now. One that this call created needs no look at Redis, and one whose creation was answered late, and that cannot be
+// read now, was created a moment ago by our own clock. Nothing is certain about a run that was there before.
+func (e *Engine) viewOf(ctx context.Context, created dag.Created, run *dag.NewRun) (dag.RunView, error) {
+	if created.At.IsZero() {
+		view, err := e.store.Run(ctx, created.ID)
+		if err == nil || created.Replayed {
+			return view, err
+		}
+		created.At = e.cfg.Now()
 	}
-	e.cfg.Log.WarnContext(ctx, "created run cannot be read", "run", id, "err", err)
-	state := dag.RunRunning
-	if run.StartAt.After(e.cfg.Now()) {
-		state = dag.RunScheduled
+	return freshView(created, run), nil
+}
+
+// freshView is a run at the moment of its creation.
+func freshView(created dag.Created, run *dag.NewRun) dag.RunView {
+	g := run.Graph
+	view := dag.RunView{
+		ID: created.ID, Workflow: g.FullName(), Version: g.Version, Def: g.Digest, State: dag.RunRunning, Input: run.Input,
+		Key: run.Key, Labels: run.Labels, CorrelationID: run.CorrelationID, TraceParent: run.TraceParent,
+		Progress: dag.ProgressOf(0, len(g.Nodes)), CreatedAt: created.At, Deadline: created.At.Add(run.Timeout),
 	}
-	return dag.RunView{
-		ID: id, Workflow: run.Graph.FullName(), Version: run.Graph.Version, Def: run.Graph.Digest, State: state, StartAt: run.StartAt, Input: run.Input,
-		Key: run.Key, Labels: run.Labels, CorrelationID: run.CorrelationID, Progress: dag.ProgressOf(0, len(run.Graph.Nodes)),
+	if start := run.StartAt.Truncate(time.Millisecond); start.After(created.At) {
+		view.State, view.StartAt, view.Deadline = dag.RunScheduled, start.UTC(), start.UTC().Add(run.Timeout)
 	}
+	view.Steps = make([]dag.StepView, len(g.Nodes))
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		view.Steps[i] = dag.StepView{Name: n.Name, Handler: n.Handler, Queue: n.Queue, State: dag.StepPending, MaxAttempts: n.Retry.MaxAttempts}
+		if len(n.Parents) == 0 {
+			view.Steps[i].State, view.Steps[i].Epoch = dag.StepQueued, 1
+			view.Steps[i].QueuedAt, view.Steps[i].NextRetryAt = created.At, view.StartAt
+		}
+	}
+	return view
 }
 
 func checkStart(req *StartRequest) error {

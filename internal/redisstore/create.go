@@ -90,6 +90,7 @@ func (s *Store) create(ctx context.Context, run *dag.NewRun, c call) (created da
 		created.ID = r.text()
 		traceParent := r.text()
 		created.Sends = r.sends(run.ID, run.Graph.Digest, traceParent)
+		created.At = r.time()
 	case createdDup:
 		created.ID = r.text()
 		created.Replayed = created.ID != run.ID

@@ -26,6 +26,8 @@ type Created struct {
 	ID       string // of the run that now exists under the idempotency key
 	Replayed bool   // the run was there before
 	Sends    []Send // root steps to hand over at once
+	// At is when this very call created the run, by the store's clock; zero when it found it there.
+	At time.Time
 }
 
 // Send is a delivery that waits to be handed over to the queue, with all that its task needs.

@@ -32,7 +32,7 @@ func (m *Memory) CreateRun(_ context.Context, req dag.NewRun) (dag.Created, erro
 	}
 	c := &change{partition: p, run: newRun(&req, m.now), now: m.now}
 	c.create()
-	return dag.Created{ID: req.ID, Sends: c.sends}, nil
+	return dag.Created{ID: req.ID, Sends: c.sends, At: instant(m.now)}, nil
 }
 
 // RunOfKey looks the key up.

@@ -11,6 +11,7 @@ local ttl, alone, digest = tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8]
 local s = {
   id = id, now = now(), run = KEYS[1], input = KEYS[2], output = KEYS[3], steps = KEYS[4], log = KEYS[5], def = KEYS[6],
   agenda = KEYS[7], claims = KEYS[8], doubts = KEYS[9], idx_scheduled = KEYS[10], idx_running = KEYS[11],
+  more = {'workflow', 'version', 'labels', 'correlation_id', 'started_at'},
 }
 read_run(s)
 if s.state == '' then return {'NORUN', 0} end
@@ -36,14 +37,13 @@ if not mine then
   write_step(s, t, {
     state = 'running', claim = nonce, lease = s.now + ttl, attempts = t.attempts + 1, started_at = s.now, worker = worker, due = 0, leaving = '',
   })
-  redis.call('ZREM', s.agenda, 'send:' .. member .. ':' .. epoch)
-  redis.call('ZREM', s.doubts, member)
+  if redis.call('ZREM', s.agenda, 'send:' .. member .. ':' .. epoch) == 0 then redis.call('ZREM', s.doubts, member) end
   redis.call('ZADD', s.claims, t.lease, member)
-  redis.call('HSETNX', s.run, 'started_at', s.now)
+  if not s.fields[13] then redis.call('HSET', s.run, 'started_at', s.now) end
   if s.state == 'scheduled' then move_run(s, 'running') end
   log(s, 'begun', t)
 end
 return {
   'RUN', 0, epoch, t.attempts, t.failures, t.crashes, t.gen, t.worker, frozen[1], frozen[2], redis.call('GET', s.input), outputs,
-  redis.call('HMGET', s.run, 'workflow', 'version', 'labels', 'correlation_id', 'trace_parent'),
+  {s.fields[9], s.fields[10], s.fields[11], s.fields[12], s.trace},
 }

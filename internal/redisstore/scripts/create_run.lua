@@ -1,7 +1,7 @@
 -- create_run creates a run with its root steps queued, or finds the run that its idempotency key names.
 -- KEYS: run input steps log def agenda doubts idem idx_all idx_scheduled idx_running idx_workflow labels...
 -- ARGV: id key fingerprint workflow version digest body timeout start_at labels correlation_id trace_parent definition...
--- Returns: OK id trace_parent sends | DUP id | MISMATCH id | NODEF (send again with the definition: its fields and values in turn)
+-- Returns: OK id trace_parent sends now | DUP id | MISMATCH id | NODEF (send again with the definition: its fields and values in turn)
 -- OOM: deny
 -- Uses: now log step queue
 -- Longer than most: it writes every field of a run.
@@ -38,4 +38,4 @@ redis.call('ZADD', s['idx_' .. s.state], s.now, id)
 redis.call('ZADD', s.idx_all, s.now, id)
 redis.call('ZADD', s.idx_workflow, s.now, id)
 for i = 13, #KEYS do redis.call('ZADD', KEYS[i], s.now, id) end
-return {'OK', id, trace_parent, s.sends}
+return {'OK', id, trace_parent, s.sends, s.now}
