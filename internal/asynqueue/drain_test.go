@@ -88,6 +88,7 @@ func TestShutdownReleasesWhatReturns(t *testing.T) {
 				if step.State != c.state || step.Attempts != c.attempts || step.Failures != 0 || step.Crashes != 0 {
 					r.t.Errorf("step is %s with %d attempts, %d failures, %d crashes; want %s, no failure, no crash", step.State, step.Attempts, step.Failures, step.Crashes, c.state)
 				}
+				r.engine.Quiesce()
 				if _, queued := r.queue.Take(); queued != (c.state == dag.StepQueued) {
 					r.t.Errorf("handed over again: %t", queued)
 				}

@@ -144,6 +144,7 @@ func (r *rig) syncTime() {
 // next takes the oldest task of the queue.
 func (r *rig) next() dag.Send {
 	r.t.Helper()
+	r.engine.Quiesce()
 	send, ok := r.queue.Take()
 	if !ok {
 		r.t.Fatal("the queue is empty")

@@ -177,7 +177,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	go func() { signedOff <- w.engine.Announce(present, w.opts.Heartbeat, w.info) }()
 	w.opts.Log.InfoContext(ctx, "worker serves its queues", "worker", w.id, "queues", w.queues(), "concurrency", w.opts.Concurrency)
 	<-ctx.Done()
-	return w.drain(life, servers.stop, func() <-chan error {
+	stop := func() {
+		servers.stop()
+		w.engine.Quiesce()
+	}
+	return w.drain(life, stop, func() <-chan error {
 		end()
 		leave()
 		return signedOff

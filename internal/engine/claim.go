@@ -65,7 +65,7 @@ func (e *Engine) Release(ctx context.Context, claim *dag.Claim, took time.Durati
 
 // settled hands over what a change made ready, and tells the log and the hooks.
 func (e *Engine) settled(ctx context.Context, claim *dag.Claim, s dag.Settled, took time.Duration, attrs ...any) {
-	e.handOver(ctx, s.Sends)
+	e.handOverBeside(ctx, s.Sends)
 	if s.Reply != dag.ReplyOK {
 		return
 	}

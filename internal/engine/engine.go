@@ -50,6 +50,7 @@ type Engine struct {
 	versions versionCache
 	presence presenceCache
 	handed   handedBuffer
+	handing  sync.WaitGroup // hand-overs beside their callers
 
 	unservedMu sync.Mutex
 	unserved   map[Unserved]time.Time

@@ -43,6 +43,18 @@ func (e *Engine) handOver(ctx context.Context, sends []dag.Send) {
 	_ = g.Wait() // no function returns an error
 }
 
+// handOverBeside is handOver beside its caller: a worker is free for its next step while the queue takes the children of the last one.
+// [Engine.Quiesce] waits for it.
+func (e *Engine) handOverBeside(ctx context.Context, sends []dag.Send) {
+	if len(sends) > 0 {
+		e.handing.Go(func() { e.handOver(context.WithoutCancel(ctx), sends) })
+	}
+}
+
+// Quiesce waits for the hand-overs that outcomes of steps have begun, 5 s at most. Call it when no step is settled any more. What a process
+// does not wait for, a sweeper hands over.
+func (e *Engine) Quiesce() { e.handing.Wait() }
+
 // enqueue gives one delivery to the queue and remembers to report it.
 func (e *Engine) enqueue(ctx context.Context, s dag.Send, swept bool) error {
 	e.handed.add(s.Delivery) // before the queue has it: a worker may begin it before Enqueue returns

@@ -93,6 +93,7 @@ func (r *rig) start() dag.RunView {
 // take takes the next task, which has to be there, and begins its step as the worker.
 func (r *rig) take(worker string) *dag.Claim {
 	r.t.Helper()
+	r.Quiesce()
 	send, ok := r.queue.Take()
 	if !ok {
 		r.t.Fatal("no task in the queue")
@@ -145,6 +146,7 @@ func (r *rig) pass(d time.Duration) {
 
 func (r *rig) empty() {
 	r.t.Helper()
+	r.Quiesce()
 	if send, ok := r.queue.Take(); ok {
 		r.t.Fatalf("unexpected task %s", send.TaskID())
 	}
