@@ -66,7 +66,7 @@ test-race: ## the same with the race detector and a summary
 
 .PHONY: test-integration
 test-integration: ## real processes and a real Redis: crashes, outages, scaling
-	$(GO) test -race -shuffle=on -tags=integration -timeout $(TEST_TIMEOUT) ./test/...
+	$(GO) test -race -shuffle=on -tags=integration -timeout $(TEST_TIMEOUT) ./test/... ./bench/...
 
 .PHONY: e2e
 e2e: ## run the programs under examples/ against a running stack
