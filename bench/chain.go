@@ -12,7 +12,7 @@ const (
 	steps       = 5
 	inputBytes  = 256                   // the run's input
 	outputBytes = 128                   // the output of each step
-	pollEvery   = 10 * time.Millisecond // asynq's pause when its queues are empty, as internal/asynqueue sets it
+	pollEvery   = 10 * time.Millisecond // the hand-chained server's pause when its queues are empty; ours have four that ask every 20 ms in turn
 	grace       = 10 * time.Second      // for the end of a worker
 )
 

@@ -123,7 +123,7 @@ func (r *report) print(out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	p := func(format string, args ...any) { fmt.Fprintf(t, format+"\t\n", args...) }
 	p("\n%s · commit %s · %s · %s, %d CPUs, load %s", r.Date, cmp.Or(r.Commit, "unknown"), r.Go, r.Machine.CPU, r.Machine.CPUs, cmp.Or(r.Machine.Load, "unknown"))
-	p("Redis %s, appendonly %s, appendfsync %s · %d runs of %d steps, %d rounds, concurrency %d, poll %g ms",
+	p("Redis %s, appendonly %s, appendfsync %s · %d runs of %d steps, %d rounds, concurrency %d, hand-chained poll %g ms",
 		r.Redis.Version, r.Redis.AppendOnly, r.Redis.AppendFsync, r.Setup.Runs, r.Setup.Steps, r.Setup.Rounds, r.Setup.Concurrency, r.Setup.PollMS)
 	p("")
 	ours, hand := r.Systems[nameOurs], r.Systems[nameHand]
