@@ -182,6 +182,7 @@ func (r *rig) start() string {
 // take begins the next step in the queue.
 func (r *rig) take() *dag.Claim {
 	r.t.Helper()
+	r.engine.Quiesce()
 	send, ok := r.queue.Take()
 	if !ok {
 		r.t.Fatal("no task in the queue")
