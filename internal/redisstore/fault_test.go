@@ -195,7 +195,7 @@ func (f flusher) before(ctx context.Context, cmd redis.Cmder) {
 
 func TestErrorsAreMapped(t *testing.T) {
 	t.Parallel()
-	s := newSubject(t, servers(t)["real"], redistest.Prefix(t))
+	s := newSubject(t, connect(t, redistest.URL(t)), redistest.Prefix(t))
 	tell(t, s)
 	t.Run("wrong type", func(t *testing.T) {
 		t.Parallel()
@@ -215,7 +215,7 @@ func TestErrorsAreMapped(t *testing.T) {
 	t.Run("wrong type behind a dead letter of no run", func(t *testing.T) {
 		t.Parallel()
 		const gone, broken = "run_12_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA", "run_13_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA"
-		client := servers(t)["real"]
+		client := connect(t, redistest.URL(t))
 		s := newSubject(t, client, redistest.Prefix(t))
 		key := redisstore.Key(s.prefix, "steps", 0x13, broken)
 		for p, id := range map[int]string{0x12: gone, 0x13: broken} {

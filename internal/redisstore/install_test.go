@@ -37,7 +37,7 @@ func TestOpenAccepts(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
-	client := servers(t)["real"]
+	client := connect(t, redistest.URL(t))
 	late := func() time.Time { return time.Now().Add(time.Minute) }
 	for name, c := range map[string]struct {
 		cfg   redisstore.Config

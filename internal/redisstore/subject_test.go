@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stepwell/stepwell/internal/engine/enginetest"
+	"github.com/stepwell/stepwell/internal/localredis"
 	"github.com/stepwell/stepwell/internal/localredis/redistest"
 	"github.com/stepwell/stepwell/internal/redisstore"
 	"github.com/stepwell/stepwell/pkg/dag"
@@ -31,10 +32,11 @@ func connect(t *testing.T, url string) redis.UniversalClient {
 // servers are the kinds of Redis that everything is tested on.
 func servers(t *testing.T) map[string]redis.UniversalClient {
 	t.Helper()
-	return map[string]redis.UniversalClient{
-		"mini": connect(t, "redis://"+redistest.Mini(t).Addr()),
-		"real": connect(t, redistest.URL(t)),
+	clients := map[string]redis.UniversalClient{"mini": connect(t, "redis://"+redistest.Mini(t).Addr())}
+	if redistest.Shared(t).Kind != localredis.Embedded {
+		clients["real"] = connect(t, redistest.URL(t))
 	}
+	return clients
 }
 
 // opener returns an Open whose subjects live side by side on one server, apart by prefix.
