@@ -234,7 +234,7 @@ type RetryOptions struct {
 //
 // Errors: [ErrInvalid], [ErrNotFound] (no such run or step), [ErrConflict] (the state does not allow it), [ErrUnavailable].
 func (c *Client) Retry(ctx context.Context, run string, opts RetryOptions) (dag.RunView, error) {
-	return c.engine.Retry(ctx, engine.RetryRequest{Run: run, Step: opts.Step, Actor: opts.Actor, Reason: opts.Reason})
+	return c.engine.Retry(ctx, engine.OperatorRequest{Run: run, Step: opts.Step, Actor: opts.Actor, Reason: opts.Reason})
 }
 
 // Close waits until the workers of the client have returned from Run or ctx ends, and closes the connections. Closing again is no error.

@@ -26,5 +26,5 @@ func (o orders) Run(ctx context.Context, id string) (dag.RunView, error) {
 }
 
 func (o orders) RetryRun(ctx context.Context, id, actor, reason string) (dag.RunView, error) {
-	return o.engine.Retry(ctx, engine.RetryRequest{Run: id, Actor: actor, Reason: reason})
+	return o.engine.Retry(ctx, engine.OperatorRequest{Run: id, Actor: actor, Reason: reason})
 }

@@ -196,7 +196,7 @@ func (r *rig) takeOver(run string, crash bool) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	due, err := r.store.Due(r.t.Context(), partition, 10)
+	due, err := r.store.Due(r.t.Context(), partition, dag.DueLimits{Entries: 10})
 	if err != nil || len(due.Claims) != 1 {
 		r.t.Fatalf("%d dead claims, %v; want one", len(due.Claims), err)
 	}

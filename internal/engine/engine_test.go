@@ -276,7 +276,7 @@ func TestRetryAndItsRefusals(t *testing.T) {
 	run := r.start()
 	c := r.take("w1")
 	retry := func(step string) (dag.RunView, error) {
-		return r.Retry(t.Context(), engine.RetryRequest{Run: run.ID, Step: step, Actor: "ann", Reason: "restocked"})
+		return r.Retry(t.Context(), engine.OperatorRequest{Run: run.ID, Step: step, Actor: "ann", Reason: "restocked"})
 	}
 	if _, err := retry(""); !errors.Is(err, engine.ErrConflict) {
 		t.Errorf("retry of a run without a failed step: %v, want a conflict", err)
@@ -300,11 +300,11 @@ func TestRetryAndItsRefusals(t *testing.T) {
 	if got := r.run(run.ID).State; got != dag.RunSucceeded {
 		t.Errorf("retried run is %s, want succeeded", got)
 	}
-	missing := engine.RetryRequest{Run: dag.NewRunID(1, "01ARZ3NDEKTSV4RRFFQ69G5FAV")}
+	missing := engine.OperatorRequest{Run: dag.NewRunID(1, "01ARZ3NDEKTSV4RRFFQ69G5FAV")}
 	if _, err := r.Retry(t.Context(), missing); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("retry of an unknown run: %v, want not found", err)
 	}
-	if _, err := r.Retry(t.Context(), engine.RetryRequest{Run: "nonsense"}); !errors.Is(err, dag.ErrInvalid) {
+	if _, err := r.Retry(t.Context(), engine.OperatorRequest{Run: "nonsense"}); !errors.Is(err, dag.ErrInvalid) {
 		t.Errorf("retry of no run ID: %v, want invalid", err)
 	}
 }

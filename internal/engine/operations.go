@@ -2,39 +2,38 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
-// RetryRequest asks to run failed steps again.
-type RetryRequest struct {
+// OperatorRequest is what an operator asks of a run, or of a step of it.
+type OperatorRequest struct {
 	Run    string
-	Step   string // "" means every failed step of the run
-	Actor  string // who asks
+	Step   string          // of retry, skip and resolve; a retry without it means every failed step of the run
+	Output json.RawMessage // of resolve
+	Actor  string          // who asks
 	Reason string
 	// Nonce makes the request idempotent; "" means a new one.
 	Nonce string
 }
 
-// maxReasonBytes bounds what an operator may write into a run's log.
-const maxReasonBytes = 1 << 10
-
 // Retry queues failed or retrying steps again and opens the run again when it had failed. It returns the run as it then is.
 //
 // Errors: [dag.ErrInvalid], [ErrNotFound] (no such run or step), [*StateError] (which state does not allow it), [ErrUnavailable].
-func (e *Engine) Retry(ctx context.Context, req RetryRequest) (dag.RunView, error) {
+func (e *Engine) Retry(ctx context.Context, req OperatorRequest) (dag.RunView, error) {
 	if _, err := dag.RunPartition(req.Run); err != nil {
 		return dag.RunView{}, fmt.Errorf("retry: %w", err)
 	}
-	if len(req.Reason) > maxReasonBytes || len(req.Actor) > dag.MaxLabelBytes {
-		return dag.RunView{}, fmt.Errorf("retry run %s: %w: reason of at most %d and actor of at most %d bytes", req.Run, dag.ErrInvalid, maxReasonBytes, dag.MaxLabelBytes)
+	if len(req.Reason) > dag.MaxReasonBytes || len(req.Actor) > dag.MaxLabelBytes {
+		return dag.RunView{}, fmt.Errorf("retry run %s: %w: reason of at most %d and actor of at most %d bytes", req.Run, dag.ErrInvalid, dag.MaxReasonBytes, dag.MaxLabelBytes)
 	}
 	if req.Nonce == "" {
 		req.Nonce = e.cfg.NewULID()
 	}
-	retried, err := e.store.Retry(ctx, dag.RetryRequest{Run: req.Run, Step: req.Step, Nonce: req.Nonce, Actor: req.Actor, Reason: req.Reason})
+	retried, err := e.store.Retry(ctx, dag.OperatorRequest{Run: req.Run, Step: req.Step, Nonce: req.Nonce, Actor: req.Actor, Reason: req.Reason})
 	if err != nil {
 		return dag.RunView{}, fmt.Errorf("retry run %s: %w", req.Run, err)
 	}
@@ -56,7 +55,7 @@ func (e *Engine) Retry(ctx context.Context, req RetryRequest) (dag.RunView, erro
 	return view, nil
 }
 
-func (e *Engine) retryConflict(req *RetryRequest, r dag.Retried) error {
+func (e *Engine) retryConflict(req *OperatorRequest, r dag.Operated) error {
 	if req.Step != "" && r.Step == "" {
 		return fmt.Errorf("step %s of run %s: %w", req.Step, req.Run, ErrNotFound)
 	}
@@ -87,7 +86,7 @@ type Redriven struct {
 }
 
 // Redrive retries the given dead letters one by one and reports on each.
-func (e *Engine) Redrive(ctx context.Context, letters []RetryRequest) []Redriven {
+func (e *Engine) Redrive(ctx context.Context, letters []OperatorRequest) []Redriven {
 	out := make([]Redriven, len(letters))
 	for i, l := range letters {
 		_, err := e.Retry(ctx, l)

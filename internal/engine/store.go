@@ -18,6 +18,7 @@ type Store interface {
 	Starts
 	Claims
 	Agenda
+	Repairs
 	Operations
 	Reads
 	Catalog
@@ -52,8 +53,8 @@ type Agenda interface {
 	// Waiting returns the partitions in which something is due, and the time on the clock of every partition, which are not all the same in a
 	// cluster. When one of them cannot be reached it returns [ErrUnavailable], and Due tells which.
 	Waiting(ctx context.Context) (partitions []int, clocks []time.Time, err error)
-	// Due returns at most limit entries of each kind that wait in a partition.
-	Due(ctx context.Context, partition, limit int) (dag.Due, error)
+	// Due returns what waits in a partition, within limits. Entries that nothing waits for any more are dropped, or returned as stale.
+	Due(ctx context.Context, partition int, limits dag.DueLimits) (dag.Due, error)
 	// HandedOver drops the send entries of deliveries that the queue has accepted, or that nobody waits for.
 	HandedOver(ctx context.Context, deliveries []dag.Delivery) error
 	// Later moves the send entry of a delivery, if it is still there, to delay from now.
@@ -64,10 +65,39 @@ type Agenda interface {
 	Expire(ctx context.Context, run string) (dag.Expired, error)
 }
 
-// Operations is what operators do to a run.
+// Repairs is what the sweeper does about doubts, ended runs and disagreements.
+type Repairs interface {
+	// LookAgain sets when steps in doubt are looked at next, where the doubt is still there for that delivery.
+	LookAgain(ctx context.Context, looks []dag.Look) error
+	// Bury fails a queued or retrying step if it is as it was seen. Replies: OK, RACED.
+	Bury(ctx context.Context, req dag.BuryRequest) (dag.Settled, error)
+	// Purge removes ended runs whose retention is over, with all that belongs to them, and returns how many. Others stay.
+	Purge(ctx context.Context, runs []string) (purged int, err error)
+	// Audit compares counts and indexes of a partition's runs with their steps, a page at a time from cursor "".
+	Audit(ctx context.Context, partition int, cursor string, limit int) (dag.AuditPage, error)
+	// StepsAt returns where the steps of deliveries stand, in their order.
+	StepsAt(ctx context.Context, deliveries []dag.Delivery) ([]dag.StepAt, error)
+	// Share returns the groups of partitions, 0 to [SweepGroups]-1, that a sweeper is to work on, and keeps them for it for its TTL.
+	Share(ctx context.Context, sweeper dag.SweeperInfo) (groups []int, err error)
+}
+
+// SweepGroups is the number of groups of partitions that sweepers share; partition p is in group p mod SweepGroups.
+const SweepGroups = 16
+
+// Operations is what operators do to a run. Every verb replies OK, OK_ALREADY, CONFLICT or NORUN.
 type Operations interface {
-	// Retry queues failed or retrying steps again. Replies: OK, OK_ALREADY, CONFLICT, NORUN.
-	Retry(ctx context.Context, req dag.RetryRequest) (dag.Retried, error)
+	// Retry queues failed or retrying steps again.
+	Retry(ctx context.Context, req dag.OperatorRequest) (dag.Operated, error)
+	// Skip settles a failed, queued, retrying or waiting step as skipped: its children go on without its output.
+	Skip(ctx context.Context, req dag.OperatorRequest) (dag.Operated, error)
+	// Resolve settles such a step as succeeded, with an output that the operator gives. It also replies TOOBIG.
+	Resolve(ctx context.Context, req dag.OperatorRequest) (dag.Operated, error)
+	// Cancel ends an open run: what is not running is cancelled at once, running handlers are told by their heartbeats.
+	Cancel(ctx context.Context, req dag.OperatorRequest) (dag.Operated, error)
+	// Pause keeps a running run from beginning steps; what runs goes on.
+	Pause(ctx context.Context, req dag.OperatorRequest) (dag.Operated, error)
+	// Resume lets a paused run go on.
+	Resume(ctx context.Context, req dag.OperatorRequest) (dag.Operated, error)
 }
 
 // Reads looks at runs without changing them. Methods that take a run's ID return [ErrNotFound] when there is none.
@@ -106,7 +136,37 @@ type Queue interface {
 	Delete(ctx context.Context, queue string, delivery dag.Delivery) error
 	// Queues returns what waits in each queue, for status and metrics.
 	Queues(ctx context.Context) ([]QueueInfo, error)
+	// Inspect returns what the queue knows of a delivery's task.
+	Inspect(ctx context.Context, queue string, delivery dag.Delivery) (TaskInfo, error)
+	// Adopt makes a queue known that holds tasks and whose name was lost.
+	Adopt(ctx context.Context, queue string) error
+	// Archived returns a page, from 1, of a queue's archived tasks that deliver steps, and whether there are more.
+	Archived(ctx context.Context, queue string, page int) (tasks []dag.Delivery, more bool, err error)
 }
+
+// TaskInfo is a delivery's task as the queue has it.
+type TaskInfo struct {
+	State TaskState
+	Next  time.Time // of [TaskScheduled] and [TaskRetry]: when it is to be delivered
+	// Verdict says of an archived task that it is there because its step failed, and not because a person archived it.
+	Verdict bool
+}
+
+// TaskState is where the queue has a task.
+type TaskState string
+
+// The states of a task.
+const (
+	TaskPending   TaskState = "pending"
+	TaskScheduled TaskState = "scheduled"
+	TaskRetry     TaskState = "retry"
+	TaskActive    TaskState = "active"
+	TaskArchived  TaskState = "archived"
+	TaskCompleted TaskState = "completed"
+	TaskNone      TaskState = "none"          // the queue does not know it
+	TaskZombie    TaskState = "zombie"        // its ID is known, its content is lost
+	TaskNoQueue   TaskState = "unknown_queue" // the name of its queue is lost
+)
 
 // QueueInfo is one queue as it stands.
 type QueueInfo struct {

@@ -114,7 +114,7 @@ func (s *sweeper) blind() time.Duration { return s.cfg.TTL/3 + sweepEvery }
 func (s *sweeper) due(ctx context.Context, partition int) (dag.Due, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	return s.store.Due(ctx, partition, sweepLimit)
+	return s.store.Due(ctx, partition, dag.DueLimits{Entries: sweepLimit})
 }
 
 // sweep looks at one partition: agenda first, then claims.

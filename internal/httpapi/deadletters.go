@@ -61,9 +61,9 @@ func (s *Server) deadLetters(ctx context.Context, in *deadLettersInput) (*deadLe
 }
 
 func (s *Server) redrive(ctx context.Context, in *redriveInput) (*redriveOutput, error) {
-	letters := make([]engine.RetryRequest, len(in.Body.Items))
+	letters := make([]engine.OperatorRequest, len(in.Body.Items))
 	for i, item := range in.Body.Items {
-		letters[i] = engine.RetryRequest{Run: item.RunID, Step: item.Step, Actor: actor, Reason: in.Body.Reason}
+		letters[i] = engine.OperatorRequest{Run: item.RunID, Step: item.Step, Actor: actor, Reason: in.Body.Reason}
 	}
 	out := &redriveOutput{}
 	for _, r := range s.engine.Redrive(ctx, letters) {

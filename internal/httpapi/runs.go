@@ -277,7 +277,7 @@ func (s *Server) retried(ctx context.Context, run, step string, body *reasonBody
 	if err := checkID(run); err != nil {
 		return nil, err
 	}
-	req := engine.RetryRequest{Run: run, Step: step, Actor: actor}
+	req := engine.OperatorRequest{Run: run, Step: step, Actor: actor}
 	if body != nil {
 		req.Reason = body.Reason
 	}

@@ -15,9 +15,9 @@ import (
 const handedOverChunk = 100
 
 // Due implements [engine.Agenda]: one round trip when nothing waits, up to three otherwise.
-func (s *Store) Due(ctx context.Context, partition, limit int) (dag.Due, error) {
+func (s *Store) Due(ctx context.Context, partition int, limits dag.DueLimits) (dag.Due, error) {
 	at := place{partition: partition}
-	r, err := s.run(ctx, s.call("due", at, nil, limit))
+	r, err := s.run(ctx, s.call("due", at, nil, limits.Entries))
 	if err != nil {
 		return dag.Due{}, fmt.Errorf("due of partition %02x: %w", partition, err)
 	}

@@ -32,7 +32,7 @@ func TestDueAfterARollBack(t *testing.T) {
 			if err := client.ZAdd(t.Context(), claims, redis.Z{Score: 2, Member: runFailed + ":check"}).Err(); err != nil {
 				t.Fatal(err)
 			}
-			due, err := s.Due(t.Context(), 0x3f, 100)
+			due, err := s.Due(t.Context(), 0x3f, dag.DueLimits{Entries: 100})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,7 +56,7 @@ func TestDueAfterARollBack(t *testing.T) {
 			if err := s.HandedOver(t.Context(), due.Stale); err != nil {
 				t.Fatal(err)
 			}
-			if due, err = s.Due(t.Context(), 0x3f, 100); err != nil || len(due.Stale) > 0 || due.Lag != 0 {
+			if due, err = s.Due(t.Context(), 0x3f, dag.DueLimits{Entries: 100}); err != nil || len(due.Stale) > 0 || due.Lag != 0 {
 				t.Errorf("after the stale one was dropped: %+v, %v", due, err)
 			}
 		})
@@ -68,7 +68,7 @@ func checkWaiting(t *testing.T, s *subject) {
 	t.Helper()
 	var want []int
 	for p := range dag.Partitions {
-		due, err := s.Due(t.Context(), p, 10)
+		due, err := s.Due(t.Context(), p, dag.DueLimits{Entries: 10})
 		if err != nil {
 			t.Fatal(err)
 		}

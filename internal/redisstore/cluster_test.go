@@ -142,7 +142,7 @@ func TestForgottenScriptBesideADeadMaster(t *testing.T) {
 		if slot > 8191 {
 			continue
 		}
-		if _, err := store.Due(ctx, p, 1); err != nil {
+		if _, err := store.Due(ctx, p, dag.DueLimits{Entries: 1}); err != nil {
 			t.Errorf("partition %02x on the master that is there: %v", p, err)
 		}
 		break
@@ -181,7 +181,7 @@ func clusterVerbs(t *testing.T, store *redisstore.Store, graph *dag.Graph, sends
 		Run: sends[3].Run, Step: sends[3].Step, Def: graph.Digest, State: dag.StepRunning, Epoch: 1, Nonce: "n3", Crash: true,
 	})
 	ok("reissue", got.Reply, err)
-	retried, err := store.Retry(ctx, dag.RetryRequest{Run: sends[1].Run, Nonce: "o"})
+	retried, err := store.Retry(ctx, dag.OperatorRequest{Run: sends[1].Run, Nonce: "o"})
 	ok("retry", retried.Reply, err)
 	expired, err := store.Expire(ctx, sends[0].Run)
 	ok("expire", expired.Reply, err)

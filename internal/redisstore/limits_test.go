@@ -64,7 +64,7 @@ func TestWidestRun(t *testing.T) {
 			if len(page.Letters) != 100 || page.Next == "" {
 				t.Errorf("page of %d dead letters, next %q", len(page.Letters), page.Next)
 			}
-			retried, err := s.Retry(ctx, dag.RetryRequest{Run: runRunning, Nonce: "o"})
+			retried, err := s.Retry(ctx, dag.OperatorRequest{Run: runRunning, Nonce: "o"})
 			st.ok("retry", err)
 			if len(retried.Sends) != len(middle) {
 				t.Fatalf("%d steps to hand over, want %d", len(retried.Sends), len(middle))
@@ -125,7 +125,7 @@ func TestOddErrorsAreKept(t *testing.T) {
 				if len(log) < 3 || log[2].Message != want {
 					t.Errorf("log %+v, want message %q", log, want)
 				}
-				retried, err := s.Retry(t.Context(), dag.RetryRequest{Run: id, Nonce: "o", Reason: text, Actor: text})
+				retried, err := s.Retry(t.Context(), dag.OperatorRequest{Run: id, Nonce: "o", Reason: text, Actor: text})
 				st.ok("retry", err)
 				if retried.Reply != dag.ReplyOK {
 					t.Errorf("retry: %s", retried.Reply)

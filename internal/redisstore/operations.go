@@ -8,16 +8,16 @@ import (
 )
 
 // Retry implements [engine.Operations].
-func (s *Store) Retry(ctx context.Context, req dag.RetryRequest) (dag.Retried, error) {
+func (s *Store) Retry(ctx context.Context, req dag.OperatorRequest) (dag.Operated, error) {
 	at, _, err := s.placeOfRun(ctx, req.Run)
 	if err != nil {
-		return dag.Retried{}, fmt.Errorf("retry run %s: %w", req.Run, err)
+		return dag.Operated{}, fmt.Errorf("retry run %s: %w", req.Run, err)
 	}
 	r, err := s.run(ctx, s.call("retry", at, nil, req.Run, req.Step, req.Nonce, req.Actor, req.Reason))
 	if err != nil {
-		return dag.Retried{}, fmt.Errorf("retry run %s: %w", req.Run, err)
+		return dag.Operated{}, fmt.Errorf("retry run %s: %w", req.Run, err)
 	}
-	retried := dag.Retried{
+	retried := dag.Operated{
 		Reply: word(r, dag.ReplyOK, dag.ReplyAlready, dag.ReplyConflict, dag.ReplyNoRun),
 		Run:   dag.RunState(r.text()), Step: dag.StepState(r.text()),
 	}

@@ -165,7 +165,7 @@ func (s *story) crashing(ctx context.Context) {
 	}
 	s.wait(time.Second)
 	s.fail(ctx, s.begin(ctx, runCrashing, "check", 3, "n7"), false, dag.StepFailed)
-	retried, err := s.s.Retry(ctx, dag.RetryRequest{Run: runCrashing, Nonce: "o1", Actor: "eve", Reason: "card unlocked"})
+	retried, err := s.s.Retry(ctx, dag.OperatorRequest{Run: runCrashing, Nonce: "o1", Actor: "eve", Reason: "card unlocked"})
 	s.ok("retry", err)
 	if retried.Reply != dag.ReplyOK && retried.Reply != dag.ReplyAlready || retried.Run != dag.RunRunning {
 		s.t.Fatalf("retry: %+v", retried)

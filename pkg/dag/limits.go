@@ -23,7 +23,8 @@ const (
 	MaxLogEntries     = 1000      // entries kept of a run's log
 	MaxErrorBytes     = 2 << 10   // bytes kept of an error's message
 	MaxAttempts       = 1000      // bound of a retry policy's max_attempts
-	MaxCrashes        = 3         // crashes of one step in a row that make it poison
+	MaxCrashes        = 3         // crashes of one step that make it poison; an operator's retry counts anew
+	MaxReasonBytes    = 1 << 10   // bytes of an operator's reason
 )
 
 // Bounds and defaults of a step's and a run's time.
@@ -37,6 +38,13 @@ const (
 	MaxRetryDelay      = MaxRunTimeout // bound of a retry policy's max_delay
 )
 
+// How long a run is kept after its end.
+const (
+	DefaultKeep       = 7 * 24 * time.Hour  // one that succeeded or was cancelled
+	DefaultKeepFailed = 30 * 24 * time.Hour // one that failed
+	Forever           = time.Duration(-1)   // instead of a time: never removed
+)
+
 // The retry policy of a step that names none.
 const (
 	DefaultMaxAttempts = 3
@@ -47,7 +55,8 @@ const (
 
 // Codes of errors that the engine itself gives to a step; handlers bring their own.
 const (
-	CodePoison           = "POISON"            // the step's process died MaxCrashes times in a row
+	CodePoison           = "POISON"            // the step's process died MaxCrashes times
+	CodeArchived         = "ARCHIVED"          // a person archived the step's task in the queue's dashboard
 	CodeDeadlineExceeded = "DEADLINE_EXCEEDED" // the run's deadline passed while the step was active
 	CodeTimeout          = "TIMEOUT"           // the handler did not return within the step's timeout
 	CodePanic            = "PANIC"             // the handler panicked

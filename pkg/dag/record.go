@@ -19,6 +19,8 @@ type NewRun struct {
 
 	StartAt time.Time     // zero means now
 	Timeout time.Duration // of the run, counted from its start
+	// Keep and KeepFailed are how long the run is kept after it ended, the second when it failed; 0 keeps it for ever.
+	Keep, KeepFailed time.Duration
 }
 
 // Created is the answer to [NewRun].
@@ -175,32 +177,96 @@ type ReissueRequest struct {
 	Delay     time.Duration
 }
 
-// RetryRequest is an operator's retry of a failed or retrying step, or of every failed step of a run.
-type RetryRequest struct {
+// OperatorRequest is what an operator asks of a run, or of one step of it.
+type OperatorRequest struct {
 	Run    string
-	Step   string // "" means every failed step
-	Nonce  string // random; the same request again changes nothing
+	Step   string          // of retry, skip and resolve; a retry without it means every failed step
+	Output json.RawMessage // of resolve
+	Nonce  string          // random; the same request again changes nothing
 	Actor  string
 	Reason string
 }
 
-// Retried is the answer to [RetryRequest].
-type Retried struct {
+// Operated is the answer to [OperatorRequest].
+type Operated struct {
 	Reply Reply
 	Run   RunState   // where the run stands: after a conflict, the reason for it
-	Step  StepState  // after a conflict: where the step stands, "" when there is no such step
+	Step  StepState  // after a conflict over a step: where that stands, "" when there is no such step
 	Sends []Send     // to hand over at once
-	Stale []Delivery // deliveries whose archived or scheduled tasks are of no more use
+	Stale []Delivery // deliveries whose tasks are of no more use
+}
+
+// DueLimits bound what one look at a partition returns.
+type DueLimits struct {
+	Entries int // of the agenda, and as many claims
+	Doubts  int
 }
 
 // Due is the work that a partition has waiting now.
 type Due struct {
 	Now    time.Time     // Redis TIME
-	Lag    time.Duration // age of the oldest entry that is due, 0 when none is
+	Lag    time.Duration // age of the oldest agenda entry that is due, 0 when none is; retention does not count
 	Sends  []Send
 	Stale  []Delivery // send entries whose step does not wait for them any more: to be dropped as if handed over
 	Ends   []string   // runs at their deadline
+	Purges []string   // runs at the end of their retention
 	Claims []DeadClaim
+	Doubts []Doubt
+	// Unreadable are entries that this release cannot read or act on; they were put off, so that they do not block the others.
+	Unreadable []string
+}
+
+// Doubt is a queued or retrying step whose task should be with the queue, and is to be looked for.
+type Doubt struct {
+	Delivery
+	Def      string
+	Workflow string    // namespace/name
+	State    StepState // queued or retrying
+	Queue    string
+	Since    time.Time // when it was issued, or, when it is retrying, when it is due
+	Seen     time.Time // when its task was first seen active without the step having begun; zero when it was not
+}
+
+// Look is what a look at a step's task led to when the step is left as it is.
+type Look struct {
+	Delivery
+	After  time.Duration // until the next look
+	Active bool          // the task was active: the first such look is remembered, any other forgets it
+}
+
+// BuryRequest fails a step whose task an operator has archived, if it still is as it was seen.
+type BuryRequest struct {
+	Delivery
+	Def   string
+	State StepState // as seen: queued or retrying
+	Error StepError
+}
+
+// StepAt is where a delivery's step stands.
+type StepAt struct {
+	Delivery
+	State StepState // "" when there is no such run
+	At    int       // the step's epoch now
+}
+
+// AuditPage is what an audit of some runs found.
+type AuditPage struct {
+	Runs       int
+	Mismatches []Mismatch
+	Next       string // cursor of the next page, "" after the last
+}
+
+// Mismatch is a count or an index that does not agree with the state of its run.
+type Mismatch struct {
+	Run  string
+	What string // for people
+}
+
+// SweeperInfo is a process that sweeps, as it asks for its share of the partitions.
+type SweeperInfo struct {
+	ID   string
+	TTL  time.Duration // how long it counts as there without asking again
+	Left bool          // it ends
 }
 
 // DeadClaim is a claim whose lease ran out.
@@ -283,14 +349,21 @@ type DeadLetter struct {
 	Attempts  int
 	Crashes   int
 	Worker    string
+	StartedAt time.Time // of the last attempt: with worker, run and step what to look for in the logs; zero when none began
 	FailedAt  time.Time
+
+	CorrelationID string // of the run
 }
 
-// DeadLetterQuery selects dead letters, latest first.
+// DeadLetterQuery selects dead letters, latest first. Zero fields select all.
 type DeadLetterQuery struct {
-	Workflow string // namespace/name, "" means all
-	Limit    int    // 1 to 100
-	Cursor   string // of the page before, "" for the first
+	Workflow string // namespace/name
+	Step     string
+	Code     string    // of the error
+	After    time.Time // failed at this time or later
+	Before   time.Time // failed earlier than this
+	Limit    int       // 1 to 100
+	Cursor   string    // of the page before, "" for the first
 }
 
 // DeadLetterPage is an answer to [DeadLetterQuery].

@@ -15,6 +15,8 @@ type Workflow struct {
 
 	// Timeout of a whole run; 0 means [DefaultRunTimeout].
 	Timeout time.Duration
+	// Keep and KeepFailed are how long a run is kept after its end, the second when it failed; 0 means what the installation has, [Forever] never removes.
+	Keep, KeepFailed time.Duration
 	// Defaults for steps that say nothing themselves.
 	Defaults Defaults
 	// InputSchema is a JSON Schema (2020-12) that a run's input must satisfy; nil accepts any JSON.

@@ -30,7 +30,8 @@ func (m *Memory) Waiting(context.Context) (partitions []int, clocks []time.Time,
 }
 
 // Due reads what the partition has waiting. It removes nothing: an entry goes when its work is done.
-func (m *Memory) Due(_ context.Context, partition, limit int) (dag.Due, error) {
+func (m *Memory) Due(_ context.Context, partition int, limits dag.DueLimits) (dag.Due, error) {
+	limit := limits.Entries
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := &m.partitions[partition]

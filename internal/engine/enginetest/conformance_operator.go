@@ -21,8 +21,8 @@ func operatorScenarios() []scenario {
 	}
 }
 
-func (s *script) retryRequest(step string) dag.RetryRequest {
-	return dag.RetryRequest{Run: s.run, Step: step, Nonce: s.nonce(), Actor: "ann", Reason: "the provider is back"}
+func (s *script) retryRequest(step string) dag.OperatorRequest {
+	return dag.OperatorRequest{Run: s.run, Step: step, Nonce: s.nonce(), Actor: "ann", Reason: "the provider is back"}
 }
 
 func retryFailed(s *script) {
@@ -33,7 +33,7 @@ func retryFailed(s *script) {
 	s.advance(2 * time.Hour)
 	old := s.delivery("b")
 	got := s.retry(s.retryRequest("b"))
-	s.want("answer", got, dag.Retried{
+	s.want("answer", got, dag.Operated{
 		Reply: dag.ReplyOK, Run: dag.RunRunning, Stale: []dag.Delivery{old},
 		Sends: []dag.Send{{Delivery: s.delivery("b"), Def: s.graph.Digest, Handler: "test.b", Queue: "q-b", TraceParent: "00-trace"}},
 	})
@@ -86,7 +86,7 @@ func retryRetrying(s *script) {
 	s.want("an old answer", s.fail(dag.FailRequest{ClaimRef: ref}).Reply, dag.ReplyFenced)
 	// Every failed step: a retrying one is none.
 	s.stumbles("a", time.Hour)
-	s.want("the whole run", s.retry(s.retryRequest("")), dag.Retried{Reply: dag.ReplyConflict, Run: dag.RunRunning})
+	s.want("the whole run", s.retry(s.retryRequest("")), dag.Operated{Reply: dag.ReplyConflict, Run: dag.RunRunning})
 }
 
 func retryRefused(s *script) {
@@ -107,7 +107,7 @@ func retryConflicts(s *script) {
 	conflict := func(what, step string, stands dag.StepState, run dag.RunState) {
 		s.t.Helper()
 		before := s.state
-		s.want(what, s.retry(s.retryRequest(step)), dag.Retried{Reply: dag.ReplyConflict, Run: run, Step: stands})
+		s.want(what, s.retry(s.retryRequest(step)), dag.Operated{Reply: dag.ReplyConflict, Run: run, Step: stands})
 		s.want(what+": state", s.state, before)
 	}
 	conflict("queued", "a", dag.StepQueued, dag.RunRunning)
@@ -125,7 +125,7 @@ func retryConflicts(s *script) {
 	conflict("cancelled", "c", dag.StepFailed, dag.RunCancelled)
 	gone := s.retryRequest("a")
 	gone.Run = dag.NewRunID(5, "00000000000000000000000ZZZ")
-	s.want("no run", s.retry(gone), dag.Retried{Reply: dag.ReplyNoRun})
+	s.want("no run", s.retry(gone), dag.Operated{Reply: dag.ReplyNoRun})
 	s.start(compile(s.t, "retryscheduled", "a"), func(r *dag.NewRun) { r.StartAt = s.now.Add(time.Hour) })
 	conflict("scheduled", "a", dag.StepQueued, dag.RunScheduled)
 	s.start(compile(s.t, "retrydone", "a"), nil)
@@ -138,7 +138,7 @@ func retryPaused(s *script) {
 	s.breaks("a", false)
 	s.setRunState(s.run, dag.RunPaused)
 	got := s.retry(s.retryRequest("a"))
-	s.want("answer", got, dag.Retried{Reply: dag.ReplyOK, Run: dag.RunPaused, Stale: []dag.Delivery{{Run: s.run, Step: "a", Epoch: 1}}})
+	s.want("answer", got, dag.Operated{Reply: dag.ReplyOK, Run: dag.RunPaused, Stale: []dag.Delivery{{Run: s.run, Step: "a", Epoch: 1}}})
 	s.wantStep("a", "state", "queued", "epoch", "2")
 	_, sent := s.state.Agenda[s.sendEntry("a")]
 	s.want("sent", sent, false)
@@ -179,7 +179,7 @@ func retryRemembers(s *script) {
 		s.wantStep("a", "epoch", strconv.Itoa(i+3))
 	}
 	s.breaks("a", false)
-	s.want("the sixteenth last", s.retry(first), dag.Retried{Reply: dag.ReplyAlready, Run: dag.RunFailed})
+	s.want("the sixteenth last", s.retry(first), dag.Operated{Reply: dag.ReplyAlready, Run: dag.RunFailed})
 	s.retry(s.retryRequest("a"))
 	s.breaks("a", false)
 	s.want("forgotten", s.retry(first).Reply, dag.ReplyOK)

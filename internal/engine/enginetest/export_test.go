@@ -86,7 +86,7 @@ func (s noSend) Release(ctx context.Context, ref dag.ClaimRef) (dag.Settled, err
 
 type forgetful struct{ memorySubject }
 
-func (s forgetful) Retry(ctx context.Context, req dag.RetryRequest) (dag.Retried, error) {
+func (s forgetful) Retry(ctx context.Context, req dag.OperatorRequest) (dag.Operated, error) {
 	got, err := s.memorySubject.Retry(ctx, req)
 	s.change(req.Run, func(c *change) { c.run.ops = nil })
 	return got, err

@@ -101,8 +101,8 @@ func (f *Faulty) Waiting(ctx context.Context) (partitions []int, clocks []time.T
 }
 
 // Due is the store's, unless Hook says otherwise.
-func (f *Faulty) Due(ctx context.Context, partition, limit int) (dag.Due, error) {
-	return faulty(f, "Due", func() (dag.Due, error) { return f.Store.Due(ctx, partition, limit) })
+func (f *Faulty) Due(ctx context.Context, partition int, limits dag.DueLimits) (dag.Due, error) {
+	return faulty(f, "Due", func() (dag.Due, error) { return f.Store.Due(ctx, partition, limits) })
 }
 
 // HandedOver is the store's, unless Hook says otherwise.
@@ -126,8 +126,8 @@ func (f *Faulty) Expire(ctx context.Context, run string) (dag.Expired, error) {
 }
 
 // Retry is the store's, unless Hook says otherwise.
-func (f *Faulty) Retry(ctx context.Context, req dag.RetryRequest) (dag.Retried, error) {
-	return faulty(f, "Retry", func() (dag.Retried, error) { return f.Store.Retry(ctx, req) })
+func (f *Faulty) Retry(ctx context.Context, req dag.OperatorRequest) (dag.Operated, error) {
+	return faulty(f, "Retry", func() (dag.Operated, error) { return f.Store.Retry(ctx, req) })
 }
 
 // Run is the store's, unless Hook says otherwise.

@@ -20,7 +20,7 @@ type gambler struct {
 	*script
 	creates []dag.NewRun
 	begins  []dag.BeginRequest
-	retries []dag.RetryRequest
+	retries []dag.OperatorRequest
 }
 
 // place is a step of a run, as the state has it.

@@ -11,19 +11,19 @@ import (
 const maxOps = 16
 
 // Retry queues failed or retrying steps at once, as if they had never failed, and opens a failed run again.
-func (m *Memory) Retry(_ context.Context, req dag.RetryRequest) (dag.Retried, error) {
+func (m *Memory) Retry(_ context.Context, req dag.OperatorRequest) (dag.Operated, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c, ok := m.open(req.Run)
 	if !ok {
-		return dag.Retried{Reply: dag.ReplyNoRun}, nil
+		return dag.Operated{Reply: dag.ReplyNoRun}, nil
 	}
 	if slices.Contains(c.run.ops, req.Nonce) {
-		return dag.Retried{Reply: dag.ReplyAlready, Run: c.run.state}, nil
+		return dag.Operated{Reply: dag.ReplyAlready, Run: c.run.state}, nil
 	}
 	targets := c.retryTargets(req.Step)
 	if len(targets) == 0 || slices.ContainsFunc(targets, c.childBegun) {
-		refused := dag.Retried{Reply: dag.ReplyConflict, Run: c.run.state}
+		refused := dag.Operated{Reply: dag.ReplyConflict, Run: c.run.state}
 		if s, ok := c.run.steps[req.Step]; ok {
 			refused.Step = s.state
 		}
@@ -35,7 +35,7 @@ func (m *Memory) Retry(_ context.Context, req dag.RetryRequest) (dag.Retried, er
 		c.agenda[c.endMember()] = c.run.deadline
 	}
 	c.run.ops = lastOf(maxOps, append(c.run.ops, req.Nonce))
-	retried := dag.Retried{Reply: dag.ReplyOK, Run: c.run.state}
+	retried := dag.Operated{Reply: dag.ReplyOK, Run: c.run.state}
 	for _, s := range targets {
 		retried.Stale = append(retried.Stale, c.delivery(s))
 		c.retry(s)

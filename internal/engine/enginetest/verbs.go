@@ -86,19 +86,19 @@ func (r *rig) reissue(req dag.ReissueRequest) dag.Settled {
 	}))
 }
 
-func (r *rig) retry(req dag.RetryRequest) dag.Retried {
+func (r *rig) retry(req dag.OperatorRequest) dag.Operated {
 	r.t.Helper()
-	v := verb[dag.Retried]{
+	v := verb[dag.Operated]{
 		name:  "retry",
-		reply: func(a dag.Retried) string { return string(a.Reply) },
-		repeated: func(a dag.Retried) dag.Retried {
+		reply: func(a dag.Operated) string { return string(a.Reply) },
+		repeated: func(a dag.Operated) dag.Operated {
 			if a.Reply == dag.ReplyOK {
-				return dag.Retried{Reply: dag.ReplyAlready, Run: a.Run}
+				return dag.Operated{Reply: dag.ReplyAlready, Run: a.Run}
 			}
 			return a
 		},
 	}
-	return must(call(r, v, req, func(ctx context.Context, s Subject) (dag.Retried, error) { return s.Retry(ctx, req) }))
+	return must(call(r, v, req, func(ctx context.Context, s Subject) (dag.Operated, error) { return s.Retry(ctx, req) }))
 }
 
 func (r *rig) expire(run string) dag.Expired {
@@ -119,7 +119,9 @@ func (r *rig) expire(run string) dag.Expired {
 func (r *rig) due(partition, limit int) dag.Due {
 	r.t.Helper()
 	v := verb[dag.Due]{name: "due", reply: func(dag.Due) string { return "OK" }}
-	return must(call(r, v, partition, func(ctx context.Context, s Subject) (dag.Due, error) { return s.Due(ctx, partition, limit) }))
+	return must(call(r, v, partition, func(ctx context.Context, s Subject) (dag.Due, error) {
+		return s.Due(ctx, partition, dag.DueLimits{Entries: limit})
+	}))
 }
 
 // waiting is what Waiting returns: the clocks of a test are all the same.
