@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -51,6 +52,7 @@ type Engine struct {
 	presence presenceCache
 	handed   handedBuffer
 	handing  sync.WaitGroup // hand-overs beside their callers
+	full     atomic.Bool    // new runs are refused: see admission.go
 
 	unservedMu sync.Mutex
 	unserved   map[Unserved]time.Time

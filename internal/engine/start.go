@@ -64,9 +64,13 @@ func (e *Engine) Start(ctx context.Context, req StartRequest) (Started, error) {
 	if err != nil {
 		return Started{}, err
 	}
-	created, err := e.store.CreateRun(ctx, run)
+	created, err := e.admit(ctx, run)
 	if err != nil {
-		return Started{}, fmt.Errorf("start %s: %w", req.Workflow, err)
+		err = fmt.Errorf("start %s: %w", req.Workflow, err)
+		if errors.Is(err, ErrMemory) && req.Key != "" { // it may be a repetition, which needs no room
+			return e.replay(ctx, &req, err)
+		}
+		return Started{}, err
 	}
 	e.handOver(ctx, created.Sends)
 	if !created.Replayed {
@@ -94,8 +98,8 @@ func (e *Engine) prepare(ctx context.Context, req *StartRequest) (dag.NewRun, er
 	return e.newRun(reg, req)
 }
 
-// replay answers a request that the present definition refuses. It may have started a run all the same, when it came for the first time and the
-// definition was another; then that run is the answer, and the refusal otherwise.
+// replay answers a request that the present definition refuses, or for which there is no room. It may have started a run all the same, when it came
+// for the first time and all was well; then that run is the answer, and the refusal otherwise.
 func (e *Engine) replay(ctx context.Context, req *StartRequest, refusal error) (Started, error) {
 	workflow, _, _ := strings.Cut(req.Workflow, "@")
 	namespace, name, _ := strings.Cut(workflow, "/")

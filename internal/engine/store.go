@@ -32,6 +32,8 @@ type Starts interface {
 	// RunOfKey returns the run that an idempotency key of a workflow, namespace/name, names in a partition, and the fingerprint of the request
 	// that started it; or [ErrNotFound].
 	RunOfKey(ctx context.Context, partition int, workflow, key string) (run, fingerprint string, err error)
+	// MemoryUse tells how full the store is: that one of its servers which is fullest. It is cheap enough to be asked each second.
+	MemoryUse(ctx context.Context) (dag.Memory, error)
 }
 
 // Claims is the life of a step in a worker.

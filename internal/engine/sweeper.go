@@ -21,14 +21,15 @@ const (
 	clockJump    = 2 * time.Second  // Redis TIME ahead of our own clock by more, or back at all, is a jump
 )
 
-// Run runs the loops that every process of an installation has, the sweeper and the coalesced reports of hand-overs, until ctx ends. It
-// leaves nothing running and returns nil.
+// Run runs the loops that every process of an installation has, the sweeper, the coalesced reports of hand-overs and the look at the store's
+// memory, until ctx ends. It leaves nothing running and returns nil.
 func (e *Engine) Run(ctx context.Context) error {
 	e.handed.enable(true)
 	defer e.handed.enable(false)
 	sweep := newSweeper(e)
 	var g errgroup.Group
 	g.Go(func() error { every(ctx, sweepEvery, sweep.tick); return nil })
+	g.Go(func() error { every(ctx, admitEvery, e.lookAtMemory); return nil })
 	g.Go(func() error {
 		every(ctx, flushEvery, func(ctx context.Context) { e.flushHandedOver(ctx, false) })
 		return nil

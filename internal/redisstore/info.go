@@ -19,19 +19,8 @@ type serverInfo map[string]string
 // readInfo asks a server about itself. A section that it does not know, or does not show, is left out.
 func readInfo(ctx context.Context, c redis.UniversalClient) (serverInfo, error) {
 	info := serverInfo{}
-	for _, section := range []string{"server", "memory", "persistence"} {
-		text, err := c.Info(ctx, section).Result()
-		if err := mapError(err); err != nil {
-			if isAnswer(err) {
-				continue
-			}
-			return nil, err
-		}
-		for line := range strings.Lines(text) {
-			if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-				info[name] = value
-			}
-		}
+	if err := info.read(ctx, c, "server", "memory", "persistence", "replication"); err != nil {
+		return nil, err
 	}
 	for _, name := range []string{"maxmemory-policy", "appendfsync", "save"} {
 		values, err := c.ConfigGet(ctx, name).Result()
@@ -43,6 +32,25 @@ func readInfo(ctx context.Context, c redis.UniversalClient) (serverInfo, error) 
 		}
 	}
 	return info, nil
+}
+
+// read adds sections of INFO, of which one that the server does not know or does not show adds nothing.
+func (i serverInfo) read(ctx context.Context, c redis.UniversalClient, sections ...string) error {
+	for _, section := range sections {
+		text, err := c.Info(ctx, section).Result()
+		if err := mapError(err); err != nil {
+			if isAnswer(err) {
+				continue
+			}
+			return err
+		}
+		for line := range strings.Lines(text) {
+			if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+				i[name] = value
+			}
+		}
+	}
+	return nil
 }
 
 func (i serverInfo) number(name string) int64 {
@@ -96,6 +104,30 @@ func (s *Store) Info(ctx context.Context) (dag.StoreInfo, error) {
 		return dag.StoreInfo{}, fmt.Errorf("ask the server about itself: %w", mapError(err))
 	}
 	return all, nil
+}
+
+// MemoryUse implements [engine.Starts]. Of a cluster it tells of the fullest master: a run goes to a certain one. A server that does not show its memory
+// counts as one without a limit, and refuses new runs by itself when there is none left.
+func (s *Store) MemoryUse(ctx context.Context) (dag.Memory, error) {
+	var mu sync.Mutex
+	var fullest dag.Memory
+	share := func(m dag.Memory) float64 { return float64(m.Used) / float64(max(m.Max, 1)) }
+	err := eachMaster(ctx, s.client, func(ctx context.Context, c redis.UniversalClient) error {
+		info := serverInfo{}
+		if err := info.read(ctx, c, "memory"); err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if m := (dag.Memory{Used: info.number("used_memory"), Max: info.number("maxmemory")}); m.Max > 0 && share(m) >= share(fullest) {
+			fullest = m
+		}
+		return nil
+	})
+	if err != nil {
+		return dag.Memory{}, fmt.Errorf("ask for the memory in use: %w", mapError(err))
+	}
+	return fullest, nil
 }
 
 // modeOf is how the client reaches Redis.

@@ -406,6 +406,12 @@ type StoreStats struct {
 	Lag         time.Duration // age of the oldest agenda entry that is due
 }
 
+// Memory is how much a server holds and may hold.
+type Memory struct {
+	Used int64 // bytes
+	Max  int64 // bytes, 0 when unlimited or unknown
+}
+
 // StoreInfo describes the server behind a store.
 type StoreInfo struct {
 	Version     string

@@ -77,6 +77,20 @@ func (m *Memory) Workers(context.Context) ([]dag.WorkerInfo, time.Time, error) {
 	return recent, now, nil
 }
 
+// MemoryUse is that of a server without a limit, unless SetMemoryUse has set another.
+func (m *Memory) MemoryUse(context.Context) (dag.Memory, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.memory, nil
+}
+
+// SetMemoryUse sets what MemoryUse tells. At the limit no run is created, nor a request for one looked at, as by Redis.
+func (m *Memory) SetMemoryUse(memory dag.Memory) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.memory = memory
+}
+
 // Info describes a server that does not exist.
 func (m *Memory) Info(context.Context) (dag.StoreInfo, error) {
 	return dag.StoreInfo{Version: "memory", Mode: "standalone", Persistence: "none"}, nil

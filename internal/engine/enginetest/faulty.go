@@ -63,6 +63,11 @@ func (f *Faulty) RunOfKey(ctx context.Context, partition int, workflow, key stri
 	return run, fingerprint, err
 }
 
+// MemoryUse is the store's, unless Hook says otherwise.
+func (f *Faulty) MemoryUse(ctx context.Context) (dag.Memory, error) {
+	return faulty(f, "MemoryUse", func() (dag.Memory, error) { return f.Store.MemoryUse(ctx) })
+}
+
 // Begin is the store's, unless Hook says otherwise.
 func (f *Faulty) Begin(ctx context.Context, req dag.BeginRequest) (dag.Begun, error) {
 	return faulty(f, "Begin", func() (dag.Begun, error) { return f.Store.Begin(ctx, req) })

@@ -24,6 +24,7 @@ type Memory struct {
 	partitions [dag.Partitions]partition
 	workflows  map[string]map[string]dag.Registration // namespace/name → version
 	workers    map[string]dag.WorkerInfo
+	memory     dag.Memory
 }
 
 // partition holds runs and what the sweeper looks at. A transition never needs more than one.

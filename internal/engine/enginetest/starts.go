@@ -16,6 +16,9 @@ func (m *Memory) CreateRun(_ context.Context, req dag.NewRun) (dag.Created, erro
 	if err != nil {
 		return dag.Created{}, err
 	}
+	if m.memory.Max > 0 && m.memory.Used >= m.memory.Max {
+		return dag.Created{}, engine.ErrMemory
+	}
 	p := &m.partitions[n]
 	idem := req.Graph.FullName() + ":" + req.Key
 	if found, ok := p.idem[idem]; ok && req.Key != "" {
