@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ const (
 type attempt struct {
 	w       *Worker
 	claim   *dag.Claim
+	log     *slog.Logger
 	started time.Time
 	took    time.Duration // of the handler
 	cancel  context.CancelCauseFunc
@@ -59,7 +61,7 @@ func (a *attempt) do(life context.Context, h tasks.Handler) error {
 	if h == nil {
 		return a.release(life)
 	}
-	a.w.opts.Log.InfoContext(life, "step begun", "run", a.claim.Run, "step", a.claim.Step, "attempt", a.claim.Attempts, "workflow", a.claim.Workflow)
+	a.log.InfoContext(life, "step begun")
 	ctx, stop := context.WithTimeoutCause(ctx, a.claim.Timeout, ErrTimeout)
 	defer stop()
 	out := a.call(life, ctx, h)
@@ -99,7 +101,7 @@ func (a *attempt) beat(ctx context.Context, leaving bool) (lost bool) {
 	beat, err := a.w.engine.Heartbeat(ctx, a.claim.ClaimRef, leaving)
 	switch {
 	case err != nil:
-		a.w.opts.Log.DebugContext(ctx, "claim not renewed", "run", a.claim.Run, "step", a.claim.Step, "err", err)
+		a.log.DebugContext(ctx, "claim not renewed", "err", err)
 	case beat.Lost:
 		a.cancel(ErrLost)
 		return true
@@ -111,7 +113,7 @@ func (a *attempt) beat(ctx context.Context, leaving bool) (lost bool) {
 
 // call runs the handler in a goroutine of its own and waits for it until a little after its timeout, or until the process ends.
 func (a *attempt) call(life, ctx context.Context, h tasks.Handler) outcome {
-	step := tasks.NewStep(*a.claim, a.w.fetcher(a.claim), a.w.stepLog(a.claim))
+	step := tasks.NewStep(*a.claim, a.w.fetcher(a.claim), a.log)
 	returned := make(chan outcome, 1)
 	go invoke(ctx, step, h, func(out outcome) {
 		if a.state.CompareAndSwap(handlerRuns, handlerReturned) {
@@ -119,7 +121,7 @@ func (a *attempt) call(life, ctx context.Context, h tasks.Handler) outcome {
 			return
 		}
 		a.w.countAbandoned(-1)
-		a.w.opts.Log.WarnContext(ctx, "abandoned handler returned; its result is dropped", "run", a.claim.Run, "step", a.claim.Step, "attempt", a.claim.Attempts)
+		a.log.WarnContext(ctx, "abandoned handler returned; its result is dropped")
 	})
 	timer := time.NewTimer(a.claim.Timeout + abandonAfter)
 	defer timer.Stop()
@@ -136,8 +138,7 @@ func (a *attempt) call(life, ctx context.Context, h tasks.Handler) outcome {
 		return <-returned // at this very moment
 	}
 	a.w.countAbandoned(1)
-	a.w.opts.Log.WarnContext(life, "handler ignores the end of its context and is left behind", "run", a.claim.Run, "step", a.claim.Step,
-		"attempt", a.claim.Attempts, "handler", a.claim.Handler)
+	a.log.WarnContext(life, "handler ignores the end of its context and is left behind", "handler", a.claim.Handler)
 	return out
 }
 
@@ -206,8 +207,7 @@ func (a *attempt) conclude(life context.Context, c call, s dag.Settled, answered
 	said := answer{call: c, word: string(s.Reply)}
 	switch {
 	case s.Reply == dag.ReplyFenced:
-		a.w.opts.Log.WarnContext(life, "result dropped: the step was taken over meanwhile", "run", a.claim.Run, "step", a.claim.Step,
-			"attempt", a.claim.Attempts, "workflow", a.claim.Workflow, "call", c)
+		a.log.WarnContext(life, "result dropped: the step was taken over meanwhile", "call", c)
 		a.beat(life, false) // we live: it may take back a crash that was counted against us
 	case c == callFail:
 		said.state = s.Step

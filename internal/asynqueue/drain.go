@@ -79,7 +79,7 @@ func (w *Worker) markLeaving(life context.Context, d time.Duration) {
 	var g errgroup.Group
 	g.SetLimit(markWidth)
 	for _, a := range w.running() {
-		w.opts.Log.WarnContext(ctx, "handler still runs at the end of the grace time; its step will be taken over", "run", a.claim.Run, "step", a.claim.Step)
+		a.log.WarnContext(ctx, "handler still runs at the end of the grace time; its step will be taken over")
 		g.Go(func() error {
 			a.beat(ctx, true)
 			return nil

@@ -11,10 +11,6 @@ import (
 
 // What tests see of the inside: the wrapper and the drain without an asynq server, and the verdict table.
 
-func (w *Worker) Process(life context.Context, taskType string, payload []byte) error {
-	return w.process(life, taskType, payload)
-}
-
 func (w *Worker) Handle(life, task context.Context, t *asynq.Task) error {
 	return w.handle(life, task, t)
 }
@@ -28,13 +24,16 @@ func (w *Worker) Tell(asked, word string, state dag.StepState, wait time.Duratio
 	return w.tell(answer{call: call(asked), word: word, state: state}, wait, "why")
 }
 
+// TellWhy is Tell with a reason of the handler's.
+func (w *Worker) TellWhy(asked, word string, state dag.StepState, why string) error {
+	return w.tell(answer{call: call(asked), word: word, state: state}, 0, why)
+}
+
 func (w *Worker) Known(asked, word string, state dag.StepState) bool {
 	_, ok := w.table[answer{call: call(asked), word: word, state: state}]
 	return ok
 }
 
 func (w *Worker) RetryDelay(err error) time.Duration { return w.retryDelay(0, err, nil) }
-
-func IsFailure(err error) bool { return isFailure(err) }
 
 func Rows() int { return len(verdictTable()) }

@@ -83,9 +83,9 @@ func (c *graphCache) get(ctx context.Context, reads engine.Reads, claim *dag.Cla
 	return graph, nil
 }
 
-// stepLog is the logger of a handler.
+// stepLog is the logger of an attempt, the handler's too: each line has what a dead letter has, so that the lines of a process that died are found.
 func (w *Worker) stepLog(claim *dag.Claim) *slog.Logger {
-	log := w.opts.Log.With("run", claim.Run, "step", claim.Step, "attempt", claim.Attempts, "workflow", claim.Workflow)
+	log := w.opts.Log.With("run", claim.Run, "step", claim.Step, "attempt", claim.Attempts, "workflow", claim.Workflow, "worker", w.id)
 	if claim.CorrelationID != "" {
 		log = log.With("correlation_id", claim.CorrelationID)
 	}

@@ -161,7 +161,7 @@ func (r *rig) deliver(send dag.Send) error {
 		r.t.Fatal(err)
 	}
 	defer r.queue.Done(send.Delivery)
-	return r.Process(r.life, tasks.TypeOf(send.Handler), payload)
+	return r.Deliver(r.life, tasks.TypeOf(send.Handler), payload)
 }
 
 // deliverInBackground is deliver in a goroutine; the answer comes through the channel.

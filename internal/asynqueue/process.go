@@ -25,11 +25,13 @@ func (w *Worker) handle(life, task context.Context, t *asynq.Task) error {
 	if t.Type() == tasks.TypeStart {
 		return w.startRun(task, t.Payload(), t.Headers()[headerTraceParent])
 	}
-	return w.process(life, t.Type(), t.Payload())
+	return w.Deliver(life, t.Type(), t.Payload())
 }
 
-// process takes one delivery from its payload to the answer for asynq.
-func (w *Worker) process(life context.Context, taskType string, payload []byte) error {
+// Deliver takes one task of a step from its type and payload to the answer for the queue that delivered it: [OrderOf] reads the error. The
+// servers of [Worker.Run] call it for each task; it needs nothing of asynq, so another queue may. Handlers, and the repetition of calls that were not
+// answered, end with life. Start tasks have a way of their own.
+func (w *Worker) Deliver(life context.Context, taskType string, payload []byte) error {
 	p, err := tasks.DecodePayload(payload)
 	if err != nil {
 		w.opts.Log.ErrorContext(life, "task archived because its payload is not one of a step", "type", taskType, "err", err)
@@ -48,11 +50,11 @@ func (w *Worker) process(life context.Context, taskType string, payload []byte) 
 		Delivery: dag.Delivery{Run: p.Run, Step: p.Step, Epoch: p.Epoch},
 		Def:      p.Def, Nonce: newNonce(), Worker: w.id,
 	}
-	return w.deliver(life, req, name, handler)
+	return w.claim(life, req, name, handler)
 }
 
-// deliver claims the step beside others, and alone when it must.
-func (w *Worker) deliver(life context.Context, req dag.BeginRequest, name string, h tasks.Handler) error {
+// claim claims the step beside others, and alone when it must.
+func (w *Worker) claim(life context.Context, req dag.BeginRequest, name string, h tasks.Handler) error {
 	if !w.gate.enter(life) {
 		return w.tell(answer{call: callNone, word: wordCrowded}, 0, "a step that crashed twice runs alone in this worker")
 	}
@@ -89,7 +91,7 @@ func (w *Worker) run(life context.Context, begun dag.Begun, err error, name stri
 		w.opts.Log.WarnContext(life, "task names another handler than its step's definition", "run", claim.Run, "step", claim.Step, "handler", claim.Handler)
 		h = nil
 	}
-	a := &attempt{w: w, claim: claim, started: w.opts.Now()}
+	a := &attempt{w: w, claim: claim, log: w.stepLog(claim), started: w.opts.Now()}
 	return a.do(life, h)
 }
 

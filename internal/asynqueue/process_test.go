@@ -494,7 +494,7 @@ func TestBrokenTasksAreArchivedAndNotLogged(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(r *rig) {
 		for _, payload := range []string{"", "{}", `{"run":"secret"}`, `{"card":"4242"}`, strings.Repeat("x", 1000)} {
-			if err := r.Process(r.life, "step:pay", []byte(payload)); told(err) != "archive" {
+			if err := r.Deliver(r.life, "step:pay", []byte(payload)); told(err) != "archive" {
 				r.t.Errorf("payload %.20q: asynq is told %v", payload, err)
 			}
 		}
@@ -502,7 +502,7 @@ func TestBrokenTasksAreArchivedAndNotLogged(t *testing.T) {
 			r.t.Errorf("a payload is in the log: %s", log)
 		}
 		payload := []byte(`{"run":"run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA","step":"a","epoch":1,"def":"0123456789abcdef0123456789abcdef"}`)
-		if err := r.Process(r.life, "email:send", payload); told(err) != "later" {
+		if err := r.Deliver(r.life, "email:send", payload); told(err) != "later" {
 			r.t.Errorf("foreign task: asynq is told %v", err)
 		}
 	})

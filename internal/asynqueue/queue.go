@@ -41,6 +41,7 @@ type Options struct {
 
 // Queue is engine.Queue on asynq. It is safe for concurrent use. It has nothing to close; the Redis client stays its caller's.
 type Queue struct {
+	redis     redis.UniversalClient
 	client    *asynq.Client
 	inspector *asynq.Inspector
 	prefix    string
@@ -60,6 +61,7 @@ func NewQueue(client redis.UniversalClient, opts Options) (*Queue, error) {
 		opts.Now = time.Now //nolint:forbidigo // the default clock
 	}
 	return &Queue{
+		redis:     client,
 		client:    asynq.NewClientFromRedisClient(client),
 		inspector: asynq.NewInspectorFromRedisClient(client),
 		prefix:    prefix,

@@ -32,11 +32,11 @@ func (w *Worker) startRun(ctx context.Context, payload []byte, traceParent strin
 		return nil
 	case errors.Is(err, dag.ErrInvalid), errors.Is(err, engine.ErrNotFound), errors.Is(err, engine.ErrConflict):
 		w.opts.Log.WarnContext(ctx, "start task refused", "err", err)
-		return &verdictError{act: actArchive, text: "stepwell: " + clip(startRefusal+err.Error(), dag.MaxErrorBytes)}
+		return &verdictError{order: Order{Act: Archive}, text: "stepwell: " + clip(startRefusal+err.Error(), dag.MaxErrorBytes)}
 	case errors.Is(err, engine.ErrMemory):
-		return &verdictError{act: actLater, delay: startNoMemory, text: "stepwell: " + startNotStarted + err.Error()}
+		return &verdictError{order: Order{Act: Later, Delay: startNoMemory}, text: "stepwell: " + startNotStarted + err.Error()}
 	}
-	return &verdictError{act: actLater, delay: startAgain, text: "stepwell: " + startNotStarted + err.Error()}
+	return &verdictError{order: Order{Act: Later, Delay: startAgain}, text: "stepwell: " + startNotStarted + err.Error()}
 }
 
 func (w *Worker) start(ctx context.Context, payload []byte, traceParent string) (engine.Started, error) {

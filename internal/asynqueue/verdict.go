@@ -3,6 +3,8 @@ package asynqueue
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -10,22 +12,33 @@ import (
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
-// failedMark begins the LastErr of a task that was archived because the engine said that its step failed. An archived task without it was
-// archived by a person.
-const failedMark = "stepwell: step failed"
+const (
+	// failedMark begins the LastErr of a task that was archived because the engine said that its step failed. An archived task without it was
+	// archived by a person.
+	failedMark = "stepwell: step failed"
+	// attemptMark begins that of a task whose step is tried again. What follows comes from handlers, and must not be taken for a failedMark.
+	attemptMark = "stepwell: attempt failed"
+)
 
 // floor is what every delay gets on top: asynq keeps whole seconds and rounds down, so that a task would come up to a second early.
 const floor = 999 * time.Millisecond
 
-// act is what asynq is told to do with a task.
-type act int
+// Act is what asynq is told to do with a task.
+type Act int
 
+// What can be done with a task.
 const (
-	actDrop    act = iota + 1 // forget it: the handler returns nil
-	actRetry                  // retry it, and count a failure; only for what the engine counted
-	actLater                  // deliver it again, and count nothing
-	actArchive                // put it into the archive, where asynqmon shows it
+	Drop    Act = iota + 1 // forget it: the handler returns nil
+	Retry                  // deliver it again, and count a failure; only for what the engine counted
+	Later                  // deliver it again, and count nothing
+	Archive                // put it into the archive, where asynqmon shows it
 )
+
+// Order is what asynq is told of a delivery.
+type Order struct {
+	Act   Act
+	Delay time.Duration // with [Retry] and [Later]: at least so long
+}
 
 // call is what was asked.
 type call string
@@ -56,109 +69,144 @@ type answer struct {
 	state dag.StepState // of the step, after a fail
 }
 
-// row is what asynq is told.
-type row struct {
-	act   act
-	delay time.Duration // with actRetry and actLater: at least so long, or as long as the answer says
+// String names a row of the verdict table, for example "begin BUSY", "fail OK retrying" or "NO_HANDLER".
+func (a answer) String() string {
+	return strings.Join(strings.Fields(string(a.call)+" "+a.word+" "+string(a.state)), " ")
+}
+
+// unexpected names all answers that are in no row.
+const unexpected = "unexpected"
+
+// Answers are all that [Hooks].Answered can be called with.
+func Answers() []string {
+	out := []string{unexpected}
+	for a := range verdictTable() {
+		out = append(out, a.String())
+	}
+	slices.Sort(out)
+	return out
 }
 
 // verdictTable is the whole policy of the wrapper. RUN and TOOBIG are missing because they are not the end: the handler runs, and
 // the wrapper fails the step. Whatever else is missing is delivered again.
-func verdictTable() map[answer]row {
+func verdictTable() map[answer]Order {
 	const (
 		ok      = string(dag.ReplyOK)
 		already = string(dag.ReplyAlready)
 		fenced  = string(dag.ReplyFenced)
 	)
-	return map[answer]row{
-		{callBegin, string(dag.VerdictNoRun), ""}:  {act: actDrop},
-		{callBegin, string(dag.VerdictStale), ""}:  {act: actDrop},
-		{callBegin, string(dag.VerdictDone), ""}:   {act: actDrop},
-		{callBegin, string(dag.VerdictFailed), ""}: {act: actArchive},
-		{callBegin, string(dag.VerdictBusy), ""}:   {act: actLater, delay: 5 * time.Second},
-		{callBegin, string(dag.VerdictParked), ""}: {act: actDrop}, // resume issues it again
+	return map[answer]Order{
+		{callBegin, string(dag.VerdictNoRun), ""}:  {Act: Drop},
+		{callBegin, string(dag.VerdictStale), ""}:  {Act: Drop},
+		{callBegin, string(dag.VerdictDone), ""}:   {Act: Drop},
+		{callBegin, string(dag.VerdictFailed), ""}: {Act: Archive},
+		{callBegin, string(dag.VerdictBusy), ""}:   {Act: Later, Delay: 5 * time.Second},
+		{callBegin, string(dag.VerdictParked), ""}: {Act: Drop}, // resume issues it again
 		// Not alone within the time: as long a pause as the wait, so that a process does not spend all its time waiting for itself.
-		{callBegin, string(dag.VerdictAlone), ""}: {act: actLater, delay: aloneWait},
+		{callBegin, string(dag.VerdictAlone), ""}: {Act: Later, Delay: aloneWait},
 
-		{callComplete, ok, ""}:      {act: actDrop},
-		{callComplete, already, ""}: {act: actDrop},
-		{callComplete, fenced, ""}:  {act: actDrop},
-		{callRelease, ok, ""}:       {act: actDrop}, // a new epoch has a task of its own
-		{callRelease, already, ""}:  {act: actDrop},
-		{callRelease, fenced, ""}:   {act: actDrop},
+		{callComplete, ok, ""}:      {Act: Drop},
+		{callComplete, already, ""}: {Act: Drop},
+		{callComplete, fenced, ""}:  {Act: Drop},
+		{callRelease, ok, ""}:       {Act: Drop}, // a new epoch has a task of its own
+		{callRelease, already, ""}:  {Act: Drop},
+		{callRelease, fenced, ""}:   {Act: Drop},
 
-		{callFail, ok, dag.StepRetrying}:  {act: actRetry},
-		{callFail, ok, dag.StepFailed}:    {act: actArchive},
-		{callFail, ok, dag.StepCancelled}: {act: actDrop},
+		{callFail, ok, dag.StepRetrying}:  {Act: Retry},
+		{callFail, ok, dag.StepFailed}:    {Act: Archive},
+		{callFail, ok, dag.StepCancelled}: {Act: Drop},
 		// The answer to the first call was lost. Meanwhile the step may have gone on, with a task of its own.
-		{callFail, already, dag.StepRetrying}:  {act: actRetry},
-		{callFail, already, dag.StepFailed}:    {act: actArchive},
-		{callFail, already, dag.StepCancelled}: {act: actDrop},
-		{callFail, already, dag.StepPending}:   {act: actDrop},
-		{callFail, already, dag.StepQueued}:    {act: actDrop},
-		{callFail, already, dag.StepRunning}:   {act: actDrop},
-		{callFail, already, dag.StepWaiting}:   {act: actDrop},
-		{callFail, already, dag.StepSucceeded}: {act: actDrop},
-		{callFail, already, dag.StepSkipped}:   {act: actDrop},
-		{callFail, fenced, ""}:                 {act: actDrop},
+		{callFail, already, dag.StepRetrying}:  {Act: Retry},
+		{callFail, already, dag.StepFailed}:    {Act: Archive},
+		{callFail, already, dag.StepCancelled}: {Act: Drop},
+		{callFail, already, dag.StepPending}:   {Act: Drop},
+		{callFail, already, dag.StepQueued}:    {Act: Drop},
+		{callFail, already, dag.StepRunning}:   {Act: Drop},
+		{callFail, already, dag.StepWaiting}:   {Act: Drop},
+		{callFail, already, dag.StepSucceeded}: {Act: Drop},
+		{callFail, already, dag.StepSkipped}:   {Act: Drop},
+		{callFail, fenced, ""}:                 {Act: Drop},
 
-		{callNone, wordNoHandler, ""}:    {act: actLater, delay: 15 * time.Second},
-		{callNone, wordNotSent, ""}:      {act: actLater, delay: 2 * time.Second},
-		{callNone, wordRefused, ""}:      {act: actLater, delay: 15 * time.Second},
-		{callNone, wordLeaseExpired, ""}: {act: actLater, delay: 5 * time.Second},
-		{callNone, wordCrowded, ""}:      {act: actLater, delay: 5 * time.Second},
-		{callNone, wordShutdown, ""}:     {act: actLater, delay: time.Second},
-		{callNone, wordBadPayload, ""}:   {act: actArchive},
+		{callNone, wordNoHandler, ""}:    {Act: Later, Delay: 15 * time.Second},
+		{callNone, wordNotSent, ""}:      {Act: Later, Delay: 2 * time.Second},
+		{callNone, wordRefused, ""}:      {Act: Later, Delay: 15 * time.Second},
+		{callNone, wordLeaseExpired, ""}: {Act: Later, Delay: 5 * time.Second},
+		{callNone, wordCrowded, ""}:      {Act: Later, Delay: 5 * time.Second},
+		{callNone, wordShutdown, ""}:     {Act: Later, Delay: time.Second},
+		{callNone, wordBadPayload, ""}:   {Act: Archive},
 	}
 }
 
 // verdictError is what asynq gets for a task that is not over. asynq keeps its text as the task's LastErr.
 type verdictError struct {
-	act   act
-	delay time.Duration
+	order Order
 	text  string
 }
 
 func (e *verdictError) Error() string { return e.text }
 
 func (e *verdictError) Unwrap() error {
-	if e.act == actArchive {
+	if e.order.Act == Archive {
 		return asynq.SkipRetry
 	}
 	return nil
 }
 
-// tell looks the answer up and makes of it what asynq gets. wait is the delay that came with the answer; why goes into the task's LastErr.
+// tell looks the answer up and makes of it what asynq gets. It is called once for each delivery. wait is the delay that came with the answer; why
+// goes into the task's LastErr.
 func (w *Worker) tell(a answer, wait time.Duration, why string) error {
-	r, known := w.table[a]
-	if !known {
-		r = row{act: actLater, delay: 5 * time.Second}
+	order, known := w.table[a]
+	if known {
+		w.answered(a.String())
+	} else {
+		w.answered(unexpected)
+		order = Order{Act: Later, Delay: 5 * time.Second}
 		why = fmt.Sprintf("unexpected answer to %s: %s %s", a.call, a.word, a.state)
 	}
-	if r.act == actDrop {
+	if order.Act == Drop {
 		return nil
 	}
-	text := "stepwell: " + why
-	if r.act == actArchive && a.call != callNone {
+	order.Delay = max(order.Delay, wait)
+	text := "stepwell"
+	switch {
+	case order.Act == Archive && a.call != callNone:
 		text = failedMark
-		if why != "" {
-			text += ": " + why
-		}
+	case order.Act == Retry:
+		text = attemptMark
 	}
-	return &verdictError{act: r.act, delay: max(r.delay, wait), text: text}
+	if why != "" {
+		text += ": " + why
+	}
+	return &verdictError{order: order, text: text}
 }
+
+func (w *Worker) answered(answer string) {
+	if h := w.opts.Hooks.Answered; h != nil {
+		h(answer)
+	}
+}
+
+// OrderOf reads what [Worker.Deliver] returned. Any other error is one of asynq's own, such as [asynq.ErrLeaseExpired].
+func OrderOf(err error) Order {
+	if err == nil {
+		return Order{Act: Drop}
+	}
+	if v, ok := errors.AsType[*verdictError](err); ok {
+		return v.order
+	}
+	return verdictTable()[leaseExpired()] // rare enough to build the table for; the wrapper, if it lives, works on
+}
+
+// leaseExpired is the answer when asynq took a delivery back: its lease ran out, or its own context ended.
+func leaseExpired() answer { return answer{call: callNone, word: wordLeaseExpired} }
 
 // isFailure tells asynq whether to count an error: only what the engine counted.
-func isFailure(err error) bool {
-	v, ok := errors.AsType[*verdictError](err)
-	return ok && v.act == actRetry
-}
+func isFailure(err error) bool { return OrderOf(err).Act == Retry }
 
-// retryDelay tells asynq when to deliver a task again after an error.
+// retryDelay tells asynq when to deliver a task again after an error. asynq asks once for each.
 func (w *Worker) retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
-	if v, ok := errors.AsType[*verdictError](err); ok {
-		return v.delay + floor
+	if _, told := errors.AsType[*verdictError](err); !told {
+		w.answered(leaseExpired().String())
 	}
-	// asynq.ErrLeaseExpired, or the end of asynq's own context: the wrapper, if it lives, works on.
-	return w.table[answer{call: callNone, word: wordLeaseExpired}].delay + floor
+	return OrderOf(err).Delay + floor
 }

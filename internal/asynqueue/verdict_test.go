@@ -15,15 +15,12 @@ import (
 
 // told is what asynq is told: drop, retry, later or archive.
 func told(err error) string {
-	switch {
-	case err == nil:
-		return "drop"
-	case errors.Is(err, asynq.SkipRetry):
-		return "archive"
-	case asynqueue.IsFailure(err):
-		return "retry"
+	if (asynqueue.OrderOf(err).Act == asynqueue.Archive) != errors.Is(err, asynq.SkipRetry) {
+		return "archive, but asynq does not see it"
 	}
-	return "later"
+	return map[asynqueue.Act]string{
+		asynqueue.Drop: "drop", asynqueue.Retry: "retry", asynqueue.Later: "later", asynqueue.Archive: "archive",
+	}[asynqueue.OrderOf(err).Act]
 }
 
 func TestVerdictTable(t *testing.T) {
@@ -125,7 +122,7 @@ func TestOnlyOurOwnRetryingErrorIsAFailure(t *testing.T) {
 	t.Parallel()
 	w := newRig(t, idle(t)).Worker
 	for _, err := range []error{asynq.ErrLeaseExpired, errors.New("any"), asynq.SkipRetry, w.Tell("begin", "BUSY", "", 0)} {
-		if asynqueue.IsFailure(err) {
+		if asynqueue.OrderOf(err).Act == asynqueue.Retry {
 			t.Errorf("%v counts as a failure", err)
 		}
 	}
@@ -140,6 +137,9 @@ func TestVerdictMarksWhatTheEngineArchived(t *testing.T) {
 	const mark = "stepwell: step failed"
 	if err := w.Tell("fail", "OK", dag.StepFailed, 0); !strings.HasPrefix(err.Error(), mark) {
 		t.Errorf("a failed step's task says %q, want it to begin with %q", err, mark)
+	}
+	if err := w.TellWhy("fail", "OK", dag.StepRetrying, "step failed"); strings.HasPrefix(err.Error(), mark) {
+		t.Errorf("a step that is tried again says %q, as if it had failed, when its handler uses our words", err)
 	}
 	if err := w.Tell("", "BAD_PAYLOAD", "", 0); strings.HasPrefix(err.Error(), mark) {
 		t.Errorf("a broken task says %q as if the engine had failed its step", err)

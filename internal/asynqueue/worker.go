@@ -79,6 +79,8 @@ type WorkerOptions struct {
 type Hooks struct {
 	// Abandoned is called with the number of handlers that were left behind and still run, whenever it changes.
 	Abandoned func(n int)
+	// Answered is called once for each delivery of a step with the row of the verdict table that it came to, one of [Answers].
+	Answered func(answer string)
 }
 
 // Worker runs steps that asynq delivers. Make it with [NewWorker].
@@ -87,7 +89,7 @@ type Worker struct {
 	reg    *tasks.Registry
 	opts   WorkerOptions
 	id     string
-	table  map[answer]row
+	table  map[answer]Order
 	gate   *gate
 	graphs graphCache
 
