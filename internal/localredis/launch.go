@@ -28,16 +28,24 @@ type launch struct {
 	dir    string
 	port   int
 	fsync  string
+	conf   string // file of a Sentinel's configuration, which it rewrites itself; empty for a server with data
 	extra  []string
+	env    []string
 }
 
 func startProcess(ctx context.Context, binary string, opts Options) (*Server, error) {
-	s := &Server{Kind: Process, launch: launch{binary: binary, dir: opts.Dir, fsync: opts.AppendFsync, extra: opts.ExtraArgs}}
+	s := &Server{Kind: Process, launch: launch{binary: binary, dir: opts.Dir, fsync: opts.AppendFsync, extra: opts.ExtraArgs, env: opts.Env}}
 	if s.launch.fsync == "" {
 		s.launch.fsync = "everysec"
 	}
 	if err := s.makeDir(); err != nil {
 		return nil, fmt.Errorf("local redis: make its directory: %w", err)
+	}
+	if opts.Sentinel != "" {
+		s.launch.conf = filepath.Join(s.launch.dir, "sentinel.conf")
+		if err := os.WriteFile(s.launch.conf, []byte(opts.Sentinel), 0o600); err != nil {
+			return nil, fmt.Errorf("local redis: write a Sentinel's configuration: %w", errors.Join(err, s.launch.clean(s.ownedDir)))
+		}
 	}
 	var err error
 	for range portTries {
@@ -79,10 +87,12 @@ func (l launch) clean(owned bool) error {
 func (l launch) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(l.port)) }
 
 func (l launch) args() []string {
-	return append([]string{
-		"--bind", "127.0.0.1", "--port", strconv.Itoa(l.port), "--dir", l.dir, "--daemonize", "no",
-		"--appendonly", "yes", "--appendfsync", l.fsync, "--save", "", "--maxmemory-policy", "noeviction",
-	}, l.extra...)
+	args := []string{"--bind", "127.0.0.1", "--port", strconv.Itoa(l.port), "--dir", l.dir, "--daemonize", "no"}
+	if l.conf != "" {
+		return append(append([]string{l.conf, "--sentinel"}, args...), l.extra...)
+	}
+	args = append(args, "--appendonly", "yes", "--appendfsync", l.fsync, "--save", "", "--maxmemory-policy", "noeviction")
+	return append(args, l.extra...)
 }
 
 // freePort returns a port that was free a moment ago; another process may take it first.
@@ -120,7 +130,7 @@ func (l launch) start(ctx context.Context) (*process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	logStart := l.logSize()
-	p, err := run(ctx, l.binary, l.args(), filepath.Join(l.dir, logName))
+	p, err := run(ctx, l.binary, l.args(), l.env, filepath.Join(l.dir, logName))
 	if err != nil {
 		return nil, err
 	}

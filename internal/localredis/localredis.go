@@ -26,12 +26,15 @@ const (
 
 // Options say what to look for. The zero value finds or embeds a Redis.
 type Options struct {
-	URL         string       // use this Redis (STEPWELL_REDIS_URL); empty = one of our own
-	Dir         string       // data directory of our own server, made if needed and kept; empty = a temporary one
-	RequireReal bool         // an error instead of an embedded Redis (REQUIRE_REDIS=1)
-	AppendFsync string       // always, everysec or no; empty = everysec
-	ExtraArgs   []string     // further arguments for our own server, such as "--maxmemory", "100mb"
-	Warn        func(string) // told when the Redis is not durable; nil = silent
+	URL         string   // use this Redis (STEPWELL_REDIS_URL); empty = one of our own
+	Dir         string   // data directory of our own server, made if needed and kept; empty = a temporary one
+	RequireReal bool     // an error instead of an embedded Redis (REQUIRE_REDIS=1)
+	AppendFsync string   // always, everysec or no; empty = everysec
+	ExtraArgs   []string // further arguments for our own server, such as "--maxmemory", "100mb"
+	// Sentinel is the configuration of a Sentinel, "sentinel monitor …" and so on; with it our own server is one, and AppendFsync has no meaning.
+	Sentinel string
+	Env      []string     // further environment of our own server, NAME=VALUE
+	Warn     func(string) // told when the Redis is not durable; nil = silent
 }
 
 // Server is a running Redis. Its methods may be called from several goroutines.
