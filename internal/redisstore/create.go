@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/pkg/dag"
 )
@@ -44,11 +46,12 @@ func (s *Store) CreateRun(ctx context.Context, run dag.NewRun) (dag.Created, err
 // RunOfKey implements [engine.Starts].
 func (s *Store) RunOfKey(ctx context.Context, partition int, workflow, key string) (run, fingerprint string, err error) {
 	name := s.keys.key("idem", place{partition: partition, workflow: workflow, key: key})
-	values, err := s.client.HMGet(ctx, name, "run", "fingerprint").Result()
+	var values *redis.SliceCmd
+	err = s.confirmed(ctx, name, func(p redis.Pipeliner) { values = p.HMGet(ctx, name, "run", "fingerprint") })
 	if err != nil {
 		return "", "", fmt.Errorf("idempotency key %q of %s: %w", key, workflow, s.explain(ctx, err, []string{name}))
 	}
-	r := newReply("idem", values)
+	r := newReply("idem", values.Val())
 	if run, fingerprint = r.text(), r.text(); run == "" {
 		return "", "", fmt.Errorf("idempotency key %q of %s: %w", key, workflow, engine.ErrNotFound)
 	}
@@ -81,7 +84,7 @@ func (s *Store) createCall(run *dag.NewRun) (call, error) {
 
 // create calls create_run; found is false when the partition does not know the definition yet.
 func (s *Store) create(ctx context.Context, run *dag.NewRun, c call) (created dag.Created, found bool, err error) {
-	r, err := s.run(ctx, c)
+	r, err := s.runConfirmed(ctx, c)
 	if err != nil {
 		return dag.Created{}, false, err
 	}

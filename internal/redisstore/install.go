@@ -30,6 +30,9 @@ type Config struct {
 	Now    func() time.Time // the clock to compare with the server's; nil means time.Now
 	// Batch carries begin, complete, fail and release, for a process that makes many of them at once: see [Batching]. Nil means the client.
 	Batch redis.UniversalClient
+	// StrictReplicas is the number of replicas that must confirm a new run, or one that a repeated request finds, before CreateRun and RunOfKey
+	// answer; when fewer do within 1.5 s they return [engine.ErrUnavailable]. 0 means that the master alone answers for it.
+	StrictReplicas int
 }
 
 // Open checks that the server behind client can carry runs, writes what an installation consists of, loads the scripts and returns the store.
@@ -55,7 +58,7 @@ func open(ctx context.Context, client redis.UniversalClient, cfg Config, clock s
 	if cfg.Warn == nil {
 		cfg.Warn = func(string) {}
 	}
-	s := &Store{client: client, batch: client, keys: keyspace{prefix: cfg.Prefix}}
+	s := &Store{client: client, batch: client, strict: cfg.StrictReplicas, keys: keyspace{prefix: cfg.Prefix}}
 	if cfg.Batch != nil {
 		s.batch = cfg.Batch
 	}
@@ -125,6 +128,9 @@ func (c *Config) check(ctx context.Context, master redis.UniversalClient) error 
 	case policy != "" && policy != "noeviction":
 		err = fmt.Errorf("redis at %s has maxmemory-policy %s, which throws runs away when memory runs out; "+
 			"set it: redis-cli config set maxmemory-policy noeviction, and in redis.conf", addressOf(master), policy)
+	}
+	if n := info.number("connected_slaves"); info["role"] == "master" && n < int64(c.StrictReplicas) {
+		c.Warn(fmt.Sprintf("durability is strict, with %d replicas, and redis at %s has %d: it takes no new runs until it has as many", c.StrictReplicas, addressOf(master), n))
 	}
 	return errors.Join(c.tolerate(err), c.tolerate(c.checkClock(ctx, master)))
 }

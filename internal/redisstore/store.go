@@ -12,6 +12,7 @@ var _ engine.Store = (*Store)(nil)
 type Store struct {
 	client  redis.UniversalClient
 	batch   redis.UniversalClient // client, or Config.Batch
+	strict  int                   // Config.StrictReplicas
 	keys    keyspace
 	scripts map[string]*script
 	graphs  graphCache
