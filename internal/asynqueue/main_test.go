@@ -50,6 +50,7 @@ type rig struct {
 	skew      time.Duration
 	log       *logBuffer
 	abandoned []int
+	answers   []string
 	life      context.Context
 	end       context.CancelFunc
 }
@@ -89,6 +90,10 @@ func (r *rig) replaceStore(store engine.Store) {
 			mu.Lock()
 			defer mu.Unlock()
 			r.abandoned = append(r.abandoned, n)
+		}, Answered: func(answer string) {
+			mu.Lock()
+			defer mu.Unlock()
+			r.answers = append(r.answers, answer)
 		}},
 	})
 	if err != nil {

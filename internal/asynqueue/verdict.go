@@ -87,6 +87,16 @@ func Answers() []string {
 	return out
 }
 
+// OrderOn returns what asynq is told on one of [Answers]; ok is false for any other text. A delay that came with the answer counts if it is longer.
+func OrderOn(name string) (order Order, ok bool) {
+	for a, order := range verdictTable() {
+		if a.String() == name {
+			return order, true
+		}
+	}
+	return Order{}, false
+}
+
 // verdictTable is the whole policy of the wrapper. RUN and TOOBIG are missing because they are not the end: the handler runs, and
 // the wrapper fails the step. Whatever else is missing is delivered again.
 func verdictTable() map[answer]Order {
