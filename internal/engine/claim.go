@@ -70,7 +70,7 @@ func (e *Engine) settled(ctx context.Context, claim *dag.Claim, s dag.Settled, t
 		return
 	}
 	attrs = append([]any{
-		"run", claim.Run, "step", claim.Step, "attempt", claim.Attempts, "workflow", claim.Workflow,
+		"run", claim.Run, "step", claim.Step, "attempt", claim.Attempts, "workflow", claim.Workflow, "worker", claim.Worker,
 		"state", s.Step, "took_ms", took.Milliseconds(),
 	}, attrs...)
 	e.cfg.Log.InfoContext(ctx, "step settled", attrs...)
