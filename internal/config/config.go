@@ -45,7 +45,24 @@ type Redis struct {
 	TLSCA   string `mapstructure:"tls_ca"`
 	TLSCert string `mapstructure:"tls_cert"`
 	TLSKey  string `mapstructure:"tls_key"`
+	// Durability is relaxed, or strict: then DurabilityReplicas replicas must have a new run before its start is answered.
+	Durability         string `mapstructure:"durability"`
+	DurabilityReplicas int    `mapstructure:"durability_replicas"`
 }
+
+// StrictReplicas is how many replicas must confirm a new run.
+func (r Redis) StrictReplicas() int {
+	if r.Durability != DurabilityStrict {
+		return 0
+	}
+	return r.DurabilityReplicas
+}
+
+// The values of Redis.Durability.
+const (
+	DurabilityRelaxed = "relaxed" // a new run is as durable as the master keeps it
+	DurabilityStrict  = "strict"
+)
 
 // HTTP is where the API listens.
 type HTTP struct {

@@ -27,7 +27,7 @@ func TestDefaults(t *testing.T) {
 	}
 	got.Pool.Concurrency = 0 // depends on the machine
 	want := config.Worker{
-		Redis: config.Redis{URL: "redis://127.0.0.1:6379/0", Prefix: "sw"},
+		Redis: config.Redis{URL: "redis://127.0.0.1:6379/0", Prefix: "sw", Durability: "relaxed", DurabilityReplicas: 1},
 		Pool: config.Pool{
 			Queues: []config.Queue{{"ecommerce-critical", 6}, {"ecommerce", 3}, {"stepwell", 3}},
 			Grace:  30 * time.Second, Heartbeat: 5 * time.Second, TTL: 20 * time.Second,
@@ -40,6 +40,18 @@ func TestDefaults(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
+	}
+}
+
+func TestStrictReplicas(t *testing.T) {
+	t.Parallel()
+	for want, r := range map[int]config.Redis{
+		0: {Durability: config.DurabilityRelaxed, DurabilityReplicas: 3},
+		2: {Durability: config.DurabilityStrict, DurabilityReplicas: 2},
+	} {
+		if got := r.StrictReplicas(); got != want {
+			t.Errorf("%+v: %d replicas, want %d", r, got, want)
+		}
 	}
 }
 
@@ -70,6 +82,7 @@ func TestEveryKeyComesFromEveryLayer(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{
 		"redis.url": "rediss://h:1/2", "redis.prefix": "t1", "redis.tls_ca": "ca", "redis.tls_cert": "crt", "redis.tls_key": "key",
+		"redis.durability": "strict", "redis.durability_replicas": "2",
 		"api.addr": ":9", "worker.addr": ":8", "worker.concurrency": "7", "worker.queues": "a=1,b=2", "worker.grace": "6s",
 		"worker.heartbeat": "1s", "worker.ttl": "4s", "workflows.dir": "w", "shop.enabled": "false", "shop.database": "postgres://d/e",
 		"shop.gateway_url": "https://g", "shop.smtp_addr": "m:25", "shop.mail_from": "a@b.example", "log.level": "debug", "log.format": "json", "dev": "true",
@@ -90,7 +103,7 @@ func TestEveryKeyComesFromEveryLayer(t *testing.T) {
 		}
 	}
 	wantAPI := config.API{
-		Redis: config.Redis{URL: "rediss://h:1/2", Prefix: "t1", TLSCA: "ca", TLSCert: "crt", TLSKey: "key"},
+		Redis: config.Redis{URL: "rediss://h:1/2", Prefix: "t1", TLSCA: "ca", TLSCert: "crt", TLSKey: "key", Durability: "strict", DurabilityReplicas: 2},
 		HTTP:  config.HTTP{Addr: ":9"}, Workflows: config.Workflows{Dir: "w"},
 		Shop: config.Shop{Database: "postgres://d/e", GatewayURL: "https://g", SMTPAddr: "m:25", MailFrom: "a@b.example"},
 		Log:  config.Log{Level: "debug", Format: "json"}, Dev: true,
@@ -201,6 +214,10 @@ func TestProblems(t *testing.T) {
 		{"scheme", "redis: {url: \"http://u:topsecret@h\"}\n", nil, []string{`redis.url = "http://u:xxxxx@h" (from FILE) must start with redis://`}},
 		{"sentinel without master", "", []string{"STEPWELL_REDIS_URL=redis+sentinel://a:1,b:2"}, []string{`must name the master after the hosts`}},
 		{"hosts", "", []string{"STEPWELL_REDIS_URL=redis+cluster://a:1,:2"}, []string{`must name hosts as host or host:port`}},
+		{"TLS to Sentinels, without master", "", []string{"STEPWELL_REDIS_URL=rediss+sentinel://a:1"}, []string{`must name the master after the hosts`}},
+		{"prefix", "", []string{"STEPWELL_REDIS_PREFIX=A.b"}, []string{`must be 1 to 16 of a-z, 0-9 and dash`}},
+		{"durability", "", []string{"STEPWELL_REDIS_DURABILITY=strickt"}, []string{`must be one of relaxed, strict; the nearest is strict`}},
+		{"replicas", "", []string{"STEPWELL_REDIS_DURABILITY_REPLICAS=0"}, []string{`must be 1 to 10`}},
 		{"half a certificate", "redis: {tls_cert: c.pem}\n", nil, []string{`redis.tls_key (from the default) must be set, because redis.tls_cert is; to mend it set STEPWELL_REDIS_TLS_KEY`}},
 		{"dsn", "", []string{"STEPWELL_SHOP_DATABASE=host=h password=topsecret"}, []string{`shop.database = "(hidden)" (from STEPWELL_SHOP_DATABASE) must be sqlite:PATH or postgres://`}},
 		{"not YAML", "redis: [\n", nil, []string{`FILE (from --config) is not a YAML file of settings: line`}},

@@ -43,6 +43,8 @@ func keys() []key {
 		{"redis.tls_ca", "", formText, "PEM `file` of the authorities that may sign Redis's certificate; empty means the system's"},
 		{"redis.tls_cert", "", formText, "PEM `file` of the client certificate for Redis; needs redis.tls_key"},
 		{"redis.tls_key", "", formText, "PEM `file` of the key of redis.tls_cert"},
+		{"redis.durability", DurabilityRelaxed, formText, "`when` a start is answered: relaxed, when Redis's master has the run, or strict, when replicas have it too"},
+		{"redis.durability_replicas", 1, formNumber, "how many replicas must confirm a start when redis.durability is strict; all of them is safest"},
 		{"api.addr", "127.0.0.1:8080", formText, "`host:port` of the API; port 0 takes a free one"},
 		{"worker.addr", "", formText, "`host:port` of the worker's probes and metrics; empty turns them off"},
 		{"worker.concurrency", 10 * runtime.GOMAXPROCS(0), formNumber, "how many steps run at once in a worker; 10 for each CPU unless set"},

@@ -16,6 +16,7 @@ import (
 const (
 	maxConcurrency = 10_000
 	maxWeight      = 1_000
+	maxReplicas    = 10
 	minGrace       = 5 * time.Second // handlers are cancelled 5 s before the end
 	maxGrace       = time.Hour
 	minHeartbeat   = 100 * time.Millisecond
@@ -25,7 +26,7 @@ const (
 )
 
 var (
-	prefixPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+	prefixPattern = regexp.MustCompile(`^[a-z0-9-]{1,16}$`)
 	queuePattern  = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
 )
 
@@ -49,7 +50,11 @@ func validateRedis(r Redis, refuse func(key, reason string)) {
 		refuse("redis.url", reason)
 	}
 	if !prefixPattern.MatchString(r.Prefix) {
-		refuse("redis.prefix", "must be 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit")
+		refuse("redis.prefix", "must be 1 to 16 of a-z, 0-9 and dash")
+	}
+	oneOf(r.Durability, "redis.durability", refuse, DurabilityRelaxed, DurabilityStrict)
+	if r.DurabilityReplicas < 1 || r.DurabilityReplicas > maxReplicas {
+		refuse("redis.durability_replicas", fmt.Sprintf("must be 1 to %d", maxReplicas))
 	}
 	switch {
 	case r.TLSCert != "" && r.TLSKey == "":
@@ -63,8 +68,8 @@ func validateRedis(r Redis, refuse func(key, reason string)) {
 // refuses a list of hosts with ports.
 func redisURLProblem(text string) string {
 	scheme, rest, found := strings.Cut(text, "://")
-	if !found || !slices.Contains([]string{"redis", "rediss", "redis+sentinel", "redis+cluster"}, scheme) {
-		return "must start with redis://, rediss://, redis+sentinel:// or redis+cluster://"
+	if !found || !slices.Contains([]string{"redis", "rediss", "redis+sentinel", "redis+cluster", "rediss+sentinel", "rediss+cluster"}, scheme) {
+		return "must start with redis://, rediss:// (TLS), redis+sentinel:// or redis+cluster://, or with rediss+ for TLS to those"
 	}
 	rest, _, _ = strings.Cut(rest[strings.LastIndexByte(rest, '@')+1:], "?")
 	hosts, path, _ := strings.Cut(rest, "/")
@@ -76,7 +81,7 @@ func redisURLProblem(text string) string {
 			return "must name hosts as host or host:port, separated by commas"
 		}
 	}
-	if scheme == "redis+sentinel" && path == "" {
+	if strings.HasSuffix(scheme, "+sentinel") && path == "" {
 		return "must name the master after the hosts, as in redis+sentinel://host:26379/master"
 	}
 	return ""
