@@ -2,6 +2,7 @@ package redistest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -248,4 +249,38 @@ func (c *Cluster) settled(tb testing.TB) {
 			return info["role"] == "slave" && info["master_link_status"] == "up", fmt.Sprint(info)
 		})
 	}
+}
+
+// MoveSlot moves the slot of a key from one master to another one, as an operator's tool does while the cluster is at work: the slot is open on both
+// sides, its keys go over one batch at a time, and then all masters are told whose it is.
+func (c *Cluster) MoveSlot(ctx context.Context, from, to *redis.Client, key string) error {
+	slot := from.ClusterKeySlot(ctx, key).Val()
+	fromID, toID := from.ClusterMyID(ctx).Val(), to.ClusterMyID(ctx).Val()
+	host, port, _ := net.SplitHostPort(to.Options().Addr)
+	err := errors.Join(
+		to.Do(ctx, "cluster", "setslot", slot, "importing", fromID).Err(),
+		from.Do(ctx, "cluster", "setslot", slot, "migrating", toID).Err(),
+	)
+	for err == nil {
+		keys, getErr := from.ClusterGetKeysInSlot(ctx, int(slot), 100).Result()
+		if getErr != nil || len(keys) == 0 {
+			err = getErr
+			break
+		}
+		args := []any{"migrate", host, port, "", 0, 5000, "keys"}
+		for _, k := range keys {
+			args = append(args, k)
+		}
+		err = from.Do(ctx, args...).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("move slot %d: %w", slot, err)
+	}
+	// The new owner first, so that the slot is never nobody's.
+	for _, node := range []*redis.Client{to, from} {
+		if err := node.Do(ctx, "cluster", "setslot", slot, "node", toID).Err(); err != nil {
+			return fmt.Errorf("give slot %d to %s: %w", slot, toID, err)
+		}
+	}
+	return nil
 }
