@@ -3,9 +3,6 @@ package enginetest
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/stepwell/stepwell/pkg/dag"
@@ -16,66 +13,6 @@ const doubtAfter = 30_000
 
 // maxDead is how many dead nonces a step remembers.
 const maxDead = 4
-
-// Waiting lists the partitions in which something is due. Here all have the same clock.
-func (m *Memory) Waiting(context.Context) (partitions []int, clocks []time.Time, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := range m.partitions {
-		if p := &m.partitions[i]; len(p.agenda.until(m.now, 1))+len(p.claims.until(m.now, 1)) > 0 {
-			partitions = append(partitions, i)
-		}
-	}
-	return partitions, slices.Repeat([]time.Time{instant(m.now)}, len(m.partitions)), nil
-}
-
-// Due reads what the partition has waiting. It removes nothing: an entry goes when its work is done.
-func (m *Memory) Due(_ context.Context, partition int, limits dag.DueLimits) (dag.Due, error) {
-	limit := limits.Entries
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p := &m.partitions[partition]
-	due := dag.Due{Now: instant(m.now), Lag: p.agenda.lag(m.now)}
-	for _, entry := range p.agenda.until(m.now, limit) {
-		kind, rest, _ := strings.Cut(entry, ":")
-		if kind == "end" {
-			due.Ends = append(due.Ends, rest)
-			continue
-		}
-		d := parseSend(rest)
-		c, ok := m.open(d.Run)
-		if !ok || c.step(d.Step).state != dag.StepQueued || c.step(d.Step).epoch != d.Epoch {
-			due.Stale = append(due.Stale, d)
-			continue
-		}
-		due.Sends = append(due.Sends, c.send(c.step(d.Step)))
-	}
-	for _, member := range p.claims.until(m.now, limit) {
-		id, name, _ := strings.Cut(member, ":")
-		if c, ok := m.open(id); ok && c.step(name).state == dag.StepRunning {
-			due.Claims = append(due.Claims, c.deadClaim(c.step(name)))
-		}
-	}
-	return due, nil
-}
-
-func (c *change) deadClaim(s *step) dag.DeadClaim {
-	return dag.DeadClaim{
-		ClaimRef: dag.ClaimRef{Run: c.run.id, Step: s.node.Name, Def: c.run.graph.Digest, Nonce: s.claim},
-		Workflow: c.run.graph.FullName(),
-		Epoch:    s.epoch, Worker: s.worker, Crashes: s.crashes, Lease: instant(s.lease), Leaving: s.leaving,
-	}
-}
-
-// parseSend reads ID:step:epoch.
-func parseSend(text string) dag.Delivery {
-	parts := strings.Split(text, ":")
-	epoch, err := strconv.Atoi(parts[2])
-	if err != nil {
-		panic(fmt.Sprintf("agenda entry %q: %v", text, err))
-	}
-	return dag.Delivery{Run: parts[0], Step: parts[1], Epoch: epoch}
-}
 
 // HandedOver drops send entries. A step that still waits for that very delivery comes into doubt later.
 func (m *Memory) HandedOver(_ context.Context, deliveries []dag.Delivery) error {
@@ -88,7 +25,7 @@ func (m *Memory) HandedOver(_ context.Context, deliveries []dag.Delivery) error 
 		}
 		delete(c.agenda, entry)
 		if s := c.step(d.Step); s.state == dag.StepQueued && s.epoch == d.Epoch {
-			c.doubts[c.member(s)] = m.now + doubtAfter
+			c.doubts[c.member(s)] = c.now + doubtAfter
 		}
 	}
 	return nil
@@ -99,7 +36,7 @@ func (m *Memory) Later(_ context.Context, d dag.Delivery, delay time.Duration) e
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if c, entry, ok := m.entry(d); ok {
-		c.agenda[entry] = m.now + delay.Milliseconds()
+		c.agenda[entry] = c.now + delay.Milliseconds()
 	}
 	return nil
 }
@@ -162,8 +99,9 @@ func (c *change) takeOver(s *step, counted bool, due int64) {
 	c.unclaim(s)
 	c.log("crashed", s)
 	c.fail(s, dag.StepError{
-		Code:    dag.CodePoison,
-		Message: fmt.Sprintf("the worker process died %d times in a row while it ran this step; last worker %s", dag.MaxCrashes, s.worker),
+		Code: dag.CodePoison,
+		Message: fmt.Sprintf("the worker process died %d times while it ran this step; last worker %s, last attempt %d",
+			dag.MaxCrashes, s.worker, s.attempts),
 	})
 	c.settle(s, dag.OutcomeFail)
 }
@@ -179,12 +117,12 @@ func (m *Memory) Expire(_ context.Context, id string) (dag.Expired, error) {
 	case c.run.state.Ended():
 		delete(c.agenda, c.endMember())
 		return dag.Expired{Reply: dag.ReplyAlready, Workflow: c.run.graph.FullName(), Run: c.run.state}, nil
-	case c.run.deadline > c.now:
+	case c.run.state == dag.RunPaused || c.run.deadline > c.now:
 		return dag.Expired{Reply: dag.ReplyConflict, Workflow: c.run.graph.FullName(), Run: c.run.state}, nil
 	}
 	cancelling := c.run.state == dag.RunCancelling
-	for i := range c.run.graph.Nodes {
-		if s := c.step(c.run.graph.Nodes[i].Name); s.state.Active() {
+	for s := range c.steps() {
+		if s.state.Active() {
 			c.expire(s, cancelling)
 		}
 	}

@@ -28,7 +28,7 @@ func (m *Memory) PutWorkflow(_ context.Context, reg dag.Registration, overwrite 
 	if m.workflows[name] == nil {
 		m.workflows[name] = map[string]dag.Registration{}
 	}
-	reg.RegisteredAt = instant(m.now)
+	reg.RegisteredAt = instant(m.clock())
 	m.workflows[name][version] = reg
 	return nil
 }
@@ -55,7 +55,7 @@ func (m *Memory) Workflows(context.Context) ([]dag.Registration, error) {
 func (m *Memory) PutWorker(_ context.Context, w dag.WorkerInfo, left bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	w.SeenAt, w.LeftAt = instant(m.now), time.Time{}
+	w.SeenAt, w.LeftAt = instant(m.clock()), time.Time{}
 	if left {
 		w.LeftAt = w.SeenAt
 	}
@@ -67,7 +67,7 @@ func (m *Memory) PutWorker(_ context.Context, w dag.WorkerInfo, left bool) error
 func (m *Memory) Workers(context.Context) ([]dag.WorkerInfo, time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := instant(m.now)
+	now := instant(m.clock())
 	var recent []dag.WorkerInfo
 	for _, w := range m.workers {
 		if now.Sub(w.SeenAt) <= rememberWorkers {

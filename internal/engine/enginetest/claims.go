@@ -50,7 +50,7 @@ func (m *Memory) Begin(_ context.Context, req dag.BeginRequest) (dag.Begun, erro
 func (c *change) begin(s *step, req *dag.BeginRequest) {
 	c.unsend(s)
 	s.state, s.claim, s.lease, s.leaving = dag.StepRunning, req.Nonce, c.now+req.TTL.Milliseconds(), false
-	s.startedAt, s.worker, s.due = c.now, req.Worker, 0
+	s.startedAt, s.worker, s.due, s.seen = c.now, req.Worker, 0, 0
 	s.attempts++
 	c.claims[c.member(s)] = s.lease
 	if c.run.startedAt == 0 {

@@ -34,6 +34,6 @@ func scenarios() []scenario {
 	all = append(all, settleScenarios()...)
 	all = append(all, agendaScenarios()...)
 	all = append(all, reissueScenarios()...)
-	all = append(all, operatorScenarios()...)
+	all = append(all, retryScenarios()...)
 	return append(all, readScenarios()...)
 }

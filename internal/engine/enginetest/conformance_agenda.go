@@ -153,12 +153,12 @@ func expireScheduled(s *script) {
 func expireCancelling(s *script) {
 	s.start(compile(s.t, "expirecancelling", "a", "b", "c<a"), nil)
 	s.claim("a")
-	s.setRunState(s.run, dag.RunCancelling)
+	s.cancels()
 	s.advance(time.Hour)
 	s.want("answer", s.expire(s.run), dag.Expired{Reply: dag.ReplyOK, Workflow: s.graph.FullName(), Run: dag.RunCancelled})
 	s.wantStep("a", "state", "cancelled", "error", "", "finished_at", s.at(0), "claim", "")
-	s.wantStep("b", "state", "cancelled")
-	s.wantStep("c", "state", "", "fail", "")
+	s.wantStep("b", "state", "cancelled", "finished_at", s.at(-time.Hour))
+	s.wantStep("c", "state", "cancelled", "fail", "")
 	s.want("dlq", len(s.state.DLQ), 0)
-	s.want("log", s.events()[2:], []string{"cancelled a", "cancelled b", "expired"})
+	s.want("log", s.events()[2:], []string{"cancel_requested", "cancelled b", "cancelled a", "expired"})
 }

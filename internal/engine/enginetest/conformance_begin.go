@@ -16,7 +16,7 @@ func beginScenarios() []scenario {
 		{"begin/stale before all but the run", beginStale},
 		{"begin/done and failed", beginSettled},
 		{"begin/busy while another runs it", beginBusy},
-		{"begin/paused and cancelling runs are parked", beginParked},
+		{"begin/paused runs are parked", beginParked},
 		{"begin/parked before busy until due", beginParkedNotDue},
 		{"begin/busy until due before alone", beginDueBeforeAlone},
 		{"heartbeat/renews however late", heartbeatRenews},
@@ -75,7 +75,7 @@ func beginAgain(s *script) {
 	req := s.request("a", "n1")
 	first := s.begin(req)
 	s.advance(time.Hour)
-	s.setRunState(s.run, dag.RunPaused)
+	s.pauses()
 	before := s.state
 	s.want("much later, in a paused run", s.begin(req), first)
 	s.want("state", s.state, before)
@@ -117,7 +117,7 @@ func beginSettled(s *script) {
 	s.breaks("b", false)
 	s.want("failed", s.begin(s.request("b", "n")), dag.Begun{Verdict: dag.VerdictFailed})
 	ref := s.claim("c")
-	s.setRunState(s.run, dag.RunCancelling)
+	s.cancels()
 	s.release(ref)
 	s.want("cancelled", s.begin(s.request("c", "n")), dag.Begun{Verdict: dag.VerdictDone})
 	s.want("failed in an ended run", s.begin(s.request("b", "n")), dag.Begun{Verdict: dag.VerdictFailed})
@@ -130,23 +130,23 @@ func beginBusy(s *script) {
 	s.want("claimed", s.begin(s.request("a", "n")), dag.Begun{Verdict: dag.VerdictBusy, Wait: ttl - 5*time.Second})
 	s.advance(time.Hour)
 	s.want("never takes over", s.begin(s.request("a", "n")), dag.Begun{Verdict: dag.VerdictBusy})
-	s.setRunState(s.run, dag.RunPaused)
+	s.pauses()
 	s.want("busy before parked", s.begin(s.request("a", "n")).Verdict, dag.VerdictBusy)
 }
 
 func beginParked(s *script) {
 	s.start(compile(s.t, "parked", "a"), nil)
-	s.setRunState(s.run, dag.RunPaused)
+	s.pauses()
 	s.want("paused", s.begin(s.request("a", "n")), dag.Begun{Verdict: dag.VerdictParked})
-	s.setRunState(s.run, dag.RunCancelling)
-	s.want("cancelling", s.begin(s.request("a", "n")), dag.Begun{Verdict: dag.VerdictParked})
+	s.cancels()
+	s.want("cancelled", s.begin(s.request("a", "n")), dag.Begun{Verdict: dag.VerdictDone})
 }
 
 func beginParkedNotDue(s *script) {
 	s.start(compile(s.t, "parkeddue", "a"), nil)
 	s.stumbles("a", time.Minute)
 	s.want("before due", s.begin(s.request("a", "n")), dag.Begun{Verdict: dag.VerdictBusy, Wait: time.Minute})
-	s.setRunState(s.run, dag.RunPaused)
+	s.pauses()
 	s.want("before due and paused", s.begin(s.request("a", "n")), dag.Begun{Verdict: dag.VerdictParked})
 }
 
@@ -175,7 +175,7 @@ func heartbeatRenews(s *script) {
 	s.want("late", s.heartbeat(dag.HeartbeatRequest{ClaimRef: ref, TTL: 30 * time.Second}), dag.Beat{Run: dag.RunRunning})
 	s.wantStep("a", "lease", s.at(30*time.Second), "leaving", "")
 	s.want("claims", s.state.Claims, map[string]int64{s.run + ":a": s.ms(30 * time.Second)})
-	s.setRunState(s.run, dag.RunCancelling)
+	s.cancels()
 	s.want("cancelling", s.heartbeat(dag.HeartbeatRequest{ClaimRef: ref, TTL: ttl}), dag.Beat{Run: dag.RunCancelling})
 }
 

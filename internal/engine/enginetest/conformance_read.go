@@ -122,7 +122,7 @@ func readLog(s *script) {
 	s.dies("a")
 	s.finish("a")
 	s.breaks("b", false)
-	s.retry(s.retryRequest("b"))
+	s.retry(s.operator("b"))
 	t0, t1, t2 := Epoch(), Epoch().Add(time.Second), Epoch().Add(time.Second+ttl)
 	want := []dag.LogEntry{
 		{At: t0, Event: "created"},

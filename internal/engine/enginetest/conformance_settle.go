@@ -127,7 +127,7 @@ func completeTooBig(s *script) {
 func completePaused(s *script) {
 	s.start(compile(s.t, "paused", "a", "b<a"), nil)
 	ref := s.claim("a")
-	s.setRunState(s.run, dag.RunPaused)
+	s.pauses()
 	got := s.complete(dag.CompleteRequest{ClaimRef: ref, Output: json.RawMessage(`1`)})
 	s.want("answer", got, dag.Settled{Reply: dag.ReplyOK, Step: dag.StepSucceeded, Run: dag.RunPaused})
 	s.wantStep("b", "state", "queued", "epoch", "1")
@@ -137,7 +137,7 @@ func completePaused(s *script) {
 	// The end test applies in a paused run.
 	s.start(compile(s.t, "paused1", "a"), nil)
 	ref = s.claim("a")
-	s.setRunState(s.run, dag.RunPaused)
+	s.pauses()
 	s.complete(dag.CompleteRequest{ClaimRef: ref, Output: json.RawMessage(`1`)})
 	s.wantRun("state", "succeeded")
 }
@@ -145,18 +145,18 @@ func completePaused(s *script) {
 func completeCancelling(s *script) {
 	s.start(compile(s.t, "cancelling", "a", "b", "c<a"), nil)
 	a, b := s.claim("a"), s.claim("b")
-	s.setRunState(s.run, dag.RunCancelling)
+	s.cancels()
 	got := s.complete(dag.CompleteRequest{ClaimRef: a, Output: json.RawMessage(`1`)})
 	s.want("answer", got, dag.Settled{Reply: dag.ReplyOK, Step: dag.StepSucceeded, Run: dag.RunCancelling})
-	s.wantStep("c", "state", "", "ok", "1")
+	s.wantStep("c", "state", "cancelled", "ok", "1")
 	s.want("output is kept", s.state.Outputs[s.run]["a"], "1")
 	got = s.complete(dag.CompleteRequest{ClaimRef: b, Output: json.RawMessage(`1`)})
 	s.want("the last one", got, dag.Settled{Reply: dag.ReplyOK, Step: dag.StepSucceeded, Run: dag.RunCancelled})
-	s.want("log", s.events(), []string{"created", "begun a", "begun b", "succeeded a", "succeeded b", "run_cancelled"})
+	s.want("log", s.events(), []string{"created", "begun a", "begun b", "cancel_requested", "succeeded a", "succeeded b", "run_cancelled"})
 	// Nothing was left to cancel.
 	s.start(compile(s.t, "cancelling1", "a"), nil)
 	a = s.claim("a")
-	s.setRunState(s.run, dag.RunCancelling)
+	s.cancels()
 	s.complete(dag.CompleteRequest{ClaimRef: a, Output: json.RawMessage(`1`)})
 	s.wantRun("state", "succeeded")
 }
@@ -214,7 +214,7 @@ func failBranches(s *script) {
 func failPaused(s *script) {
 	s.start(compile(s.t, "failpaused", "a"), nil)
 	ref := s.claim("a")
-	s.setRunState(s.run, dag.RunPaused)
+	s.pauses()
 	got := s.fail(dag.FailRequest{ClaimRef: ref, Error: dag.StepError{Retryable: true}, Delay: time.Second})
 	s.want("answer", got, dag.Settled{Reply: dag.ReplyOK, Step: dag.StepRetrying, Run: dag.RunPaused, Delay: time.Second})
 	s.want("doubts", len(s.state.Doubts), 0)
@@ -223,16 +223,16 @@ func failPaused(s *script) {
 func failCancelling(s *script) {
 	s.start(compile(s.t, "failcancelling", "a", "b", "c<a"), nil)
 	a, b := s.claim("a"), s.claim("b")
-	s.setRunState(s.run, dag.RunCancelling)
+	s.cancels()
 	cause := dag.StepError{Code: "X", Message: "was cancelled", Retryable: true}
 	got := s.fail(dag.FailRequest{ClaimRef: a, Error: cause})
 	s.want("answer", got, dag.Settled{Reply: dag.ReplyOK, Step: dag.StepCancelled, Run: dag.RunCancelling})
 	s.wantStep("a", "failures", "1", "finished_at", s.at(0), "error", text(cause), "done", a.Nonce)
-	s.wantStep("c", "fail", "", "state", "")
+	s.wantStep("c", "fail", "", "state", "cancelled")
 	s.want("dlq", len(s.state.DLQ), 0)
 	got = s.fail(dag.FailRequest{ClaimRef: b, Error: cause})
 	s.want("the last one", got, dag.Settled{Reply: dag.ReplyOK, Step: dag.StepCancelled, Run: dag.RunCancelled})
-	s.want("log", s.events()[3:], []string{"cancelled a", "cancelled b", "run_cancelled"})
+	s.want("log", s.events()[4:], []string{"cancelled a", "cancelled b", "run_cancelled"})
 }
 
 func failFenced(s *script) {
@@ -271,13 +271,13 @@ func releaseCountsNothing(s *script) {
 func releaseHeld(s *script) {
 	s.start(compile(s.t, "releasepaused", "a"), nil)
 	ref := s.claim("a")
-	s.setRunState(s.run, dag.RunPaused)
+	s.pauses()
 	s.want("paused", s.release(ref), dag.Settled{Reply: dag.ReplyOK, Step: dag.StepQueued, Run: dag.RunPaused})
-	s.want("agenda", len(s.state.Agenda), 1)
+	s.want("agenda", len(s.state.Agenda), 0)
 	s.start(compile(s.t, "releasecancelling", "a", "b<a"), nil)
 	ref = s.claim("a")
-	s.setRunState(s.run, dag.RunCancelling)
+	s.cancels()
 	s.want("cancelling", s.release(ref), dag.Settled{Reply: dag.ReplyOK, Step: dag.StepCancelled, Run: dag.RunCancelled})
 	s.wantStep("a", "epoch", "2", "finished_at", s.at(0), "queued_at", s.at(0))
-	s.want("log", s.events()[2:], []string{"released a", "run_cancelled"})
+	s.want("log", s.events()[2:], []string{"cancel_requested", "released a", "run_cancelled"})
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
@@ -25,17 +24,6 @@ func (m memorySubject) Dump(context.Context) (State, error) { return m.dump(), n
 
 func (m memorySubject) SetTime(_ context.Context, now time.Time) error {
 	m.Memory.SetTime(now)
-	return nil
-}
-
-func (m memorySubject) SetRunState(_ context.Context, id string, state dag.RunState) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	c, ok := m.open(id)
-	if !ok {
-		return fmt.Errorf("run %s: %w", id, engine.ErrNotFound)
-	}
-	c.run.state = state
 	return nil
 }
 
@@ -72,7 +60,8 @@ func (r *run) dump(s *State) {
 		"workflow": r.graph.FullName(), "version": r.graph.Version, "def": r.graph.Digest, "state": string(r.state), "key": r.key,
 		"total": number(len(r.steps)), "active": number(r.active), "completed": number(r.completed), "bytes": number(r.bytes),
 		"timeout": number(r.timeout), "created_at": number(r.createdAt), "start_at": number(r.startAt), "started_at": number(r.startedAt),
-		"finished_at": number(r.finishedAt), "deadline": number(r.deadline),
+		"finished_at": number(r.finishedAt), "deadline": number(r.deadline), "remaining": number(r.remaining),
+		"keep": number(r.keep), "keep_failed": number(r.keepFailed),
 		"correlation_id": r.correlationID, "trace_parent": r.traceParent, "ops": strings.Join(r.ops, ","),
 	}
 	if len(r.labels) > 0 {
@@ -112,7 +101,7 @@ func (r *run) index(s *State) {
 func (s *step) dump() Fields {
 	f := Fields{
 		"state": string(s.state), "epoch": number(s.epoch), "claim": s.claim, "lease": number(s.lease), "done": s.done, "dead": strings.Join(s.dead, ","),
-		"due": number(s.due), "attempts": number(s.attempts), "failures": number(s.failures), "crashes": number(s.crashes), "gen": number(s.gen),
+		"due": number(s.due), "seen": number(s.seen), "attempts": number(s.attempts), "failures": number(s.failures), "crashes": number(s.crashes), "gen": number(s.gen),
 		"worker": s.worker, "queued_at": number(s.queuedAt), "started_at": number(s.startedAt), "finished_at": number(s.finishedAt),
 		"ok": number(s.parents.OK), "skip": number(s.parents.Skip), "fail": number(s.parents.Fail),
 	}

@@ -116,8 +116,6 @@ func (g *gambler) play(c command) played {
 		return true
 	case "hand over", "later":
 		return g.playHandOver(c)
-	case "hold":
-		return g.playHold(c)
 	case "look":
 		return g.playLook(c)
 	default:
@@ -275,7 +273,7 @@ func (g *gambler) playRetry(c command) played {
 	if !ok {
 		return false
 	}
-	req := g.retryRequest(p.step)
+	req := g.operator(p.step)
 	switch {
 	case c.How%5 == 2:
 		req.Step = ""
@@ -317,20 +315,6 @@ func (g *gambler) playHandOver(c command) played {
 	old := d
 	old.Epoch--
 	g.handedOver(old, d)
-	return true
-}
-
-// playHold pauses a run or begins to cancel it, as far as the store can tell. A paused run stays so until it ends: its queued
-// steps have no sends, and the verbs that would resume or cancel them are not here.
-func (g *gambler) playHold(c command) played {
-	run, ok := pick(g.runs(), c.Pick)
-	if !ok {
-		return false
-	}
-	if g.state.Runs[run]["state"] != string(dag.RunRunning) {
-		return false
-	}
-	g.setRunState(run, []dag.RunState{dag.RunPaused, dag.RunCancelling, dag.RunCancelling}[c.How%3])
 	return true
 }
 

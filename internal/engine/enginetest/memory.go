@@ -3,6 +3,7 @@ package enginetest
 import (
 	"cmp"
 	"encoding/json"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -19,19 +20,27 @@ var _ engine.Store = (*Memory)(nil)
 // Memory is the in-memory [engine.Store] and the specification of all others. One mutex makes every call one atomic transition. Times
 // are whole Unix milliseconds, as in Redis; 0 is none.
 type Memory struct {
-	mu         sync.Mutex
-	now        int64
+	mu     sync.Mutex
+	now    int64
+	follow func() time.Time // instead of now, when it is there
+	memory dag.Memory
+	content
+}
+
+// content is all that a Memory holds beside its clock.
+type content struct {
 	partitions [dag.Partitions]partition
 	workflows  map[string]map[string]dag.Registration // namespace/name → version
 	workers    map[string]dag.WorkerInfo
-	memory     dag.Memory
+	sweepers   zset           // sweepers by when they count as gone
+	groups     map[int]string // groups of partitions and the sweepers that have them
 }
 
 // partition holds runs and what the sweeper looks at. A transition never needs more than one.
 type partition struct {
 	runs   map[string]*run
 	idem   map[string]idemRecord // namespace/name:key
-	agenda zset                  // send:ID:step:epoch hand over, end:ID deadline; by time
+	agenda zset                  // send:ID:step:epoch hand over, end:ID deadline, purge:ID end of retention; by time
 	claims zset                  // ID:step of every running step, by the end of its lease
 	doubts zset                  // ID:step of every handed-over step, by when to look whether its task still exists
 	dlq    zset                  // ID:step of every failed step, by the time of failure
@@ -55,6 +64,9 @@ type run struct {
 	traceParent   string
 	timeout       int64 // ms
 
+	keep, keepFailed int64 // how long the run is kept after its end, the second when it failed; ms, 0 for ever
+	remaining        int64 // ms until the deadline, while the run is paused
+
 	createdAt, startAt, startedAt, finishedAt, deadline int64
 
 	steps map[string]*step
@@ -76,6 +88,7 @@ type step struct {
 	dead []string // the last nonces that were declared dead
 
 	due                         int64 // not to be begun before
+	seen                        int64 // when its task was first seen active though it had not begun
 	attempts, failures, crashes int
 	gen                         int // of the effect key
 	err                         *dag.StepError
@@ -87,34 +100,15 @@ type step struct {
 
 // NewMemory returns an empty store whose clock stands at now.
 func NewMemory(now time.Time) *Memory {
-	m := &Memory{now: now.UnixMilli(), workflows: map[string]map[string]dag.Registration{}, workers: map[string]dag.WorkerInfo{}}
+	m := &Memory{now: now.UnixMilli(), content: content{
+		workflows: map[string]map[string]dag.Registration{}, workers: map[string]dag.WorkerInfo{}, sweepers: zset{}, groups: map[int]string{},
+	}}
 	for i := range m.partitions {
 		m.partitions[i] = partition{
 			runs: map[string]*run{}, idem: map[string]idemRecord{}, agenda: zset{}, claims: zset{}, doubts: zset{}, dlq: zset{},
 		}
 	}
 	return m
-}
-
-// SetTime sets the clock, backwards as well.
-func (m *Memory) SetTime(now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.now = now.UnixMilli()
-}
-
-// Advance moves the clock by d.
-func (m *Memory) Advance(d time.Duration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.now += d.Milliseconds()
-}
-
-// Now returns the time on the clock.
-func (m *Memory) Now() time.Time {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return instant(m.now)
 }
 
 // change is one transition: a run, its partition, the time, and the deliveries that the caller is to hand over at once.
@@ -133,7 +127,7 @@ func (m *Memory) open(id string) (c *change, ok bool) {
 	}
 	p := &m.partitions[n]
 	r, ok := p.runs[id]
-	return &change{partition: p, run: r, now: m.now}, ok
+	return &change{partition: p, run: r, now: m.clock()}, ok
 }
 
 // step returns a step of the run, or one that nobody ever queued when there is none of that name.
@@ -143,6 +137,20 @@ func (c *change) step(name string) *step {
 	}
 	return &step{node: &dag.Node{Name: name}, state: dag.StepPending}
 }
+
+// steps are the steps of the run in topological order.
+func (c *change) steps() iter.Seq[*step] {
+	return func(yield func(*step) bool) {
+		for i := range c.run.graph.Nodes {
+			if !yield(c.run.steps[c.run.graph.Nodes[i].Name]) {
+				return
+			}
+		}
+	}
+}
+
+// idle tells whether the step waits for a worker: its task is with the queue, or on its way there.
+func (s *step) idle() bool { return s.state == dag.StepQueued || s.state == dag.StepRetrying }
 
 // holds tells whether nonce is the claim under which the step runs. It is the only fence.
 func (s *step) holds(nonce string) bool { return s.state == dag.StepRunning && s.claim == nonce }
@@ -154,6 +162,8 @@ func (c *change) sendMember(s *step) string {
 }
 
 func (c *change) endMember() string { return "end:" + c.run.id }
+
+func (c *change) purgeMember() string { return "purge:" + c.run.id }
 
 // log writes a line about the step, or about the run when s is nil.
 func (c *change) log(event string, s *step) { c.logEntry(dag.LogEntry{Event: event}, s) }
@@ -188,10 +198,12 @@ func (z zset) until(now int64, limit int) []string {
 	return due
 }
 
-// lag is the age of the oldest entry that is due.
-func (z zset) lag(now int64) time.Duration {
-	for _, first := range z.until(now, 1) {
-		return milliseconds(now - z[first])
+// lag is the age of the first of the entries of an agenda that somebody waits for: nobody waits for a purge.
+func (z zset) lag(now int64, entries []string) time.Duration {
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry, "purge:") {
+			return milliseconds(now - z[entry])
+		}
 	}
 	return 0
 }

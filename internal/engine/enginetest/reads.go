@@ -110,9 +110,11 @@ func (m *Memory) DeadLetters(_ context.Context, q dag.DeadLetterQuery) (dag.Dead
 	}
 	var page dag.DeadLetterPage
 	for _, pos := range m.failures() {
-		id, name, _ := strings.Cut(pos.member, ":")
-		c, ok := m.open(id)
-		if !ok || q.Workflow != "" && c.run.graph.FullName() != q.Workflow || q.Cursor != "" && pos.compare(after) <= 0 {
+		if q.Cursor != "" && pos.compare(after) <= 0 {
+			continue
+		}
+		letter := m.letter(pos)
+		if !selects(&q, &letter) {
 			continue
 		}
 		if len(page.Letters) == q.Limit {
@@ -120,13 +122,23 @@ func (m *Memory) DeadLetters(_ context.Context, q dag.DeadLetterQuery) (dag.Dead
 			page.Next = fmt.Sprintf("%d:%s:%s", last.FailedAt.UnixMilli(), last.Run, last.Step)
 			break
 		}
-		s := c.step(name)
-		page.Letters = append(page.Letters, dag.DeadLetter{
-			Run: id, Step: name, Workflow: c.run.graph.FullName(), Error: *s.err, Attempts: s.attempts, Crashes: s.crashes,
-			Worker: s.worker, FailedAt: instant(pos.at),
-		})
+		page.Letters = append(page.Letters, letter)
 	}
 	return page, nil
+}
+
+func (m *Memory) letter(pos position) dag.DeadLetter {
+	c, s := m.stepOf(pos.member)
+	return dag.DeadLetter{
+		Run: c.run.id, Step: s.node.Name, Workflow: c.run.graph.FullName(), Error: *s.err, Attempts: s.attempts, Crashes: s.crashes,
+		Worker: s.worker, StartedAt: instant(s.startedAt), FailedAt: instant(pos.at), CorrelationID: c.run.correlationID,
+	}
+}
+
+// selects tells whether the query is about this letter.
+func selects(q *dag.DeadLetterQuery, l *dag.DeadLetter) bool {
+	return (q.Workflow == "" || q.Workflow == l.Workflow) && (q.Step == "" || q.Step == l.Step) && (q.Code == "" || q.Code == l.Error.Code) &&
+		(q.After.IsZero() || !l.FailedAt.Before(q.After)) && (q.Before.IsZero() || l.FailedAt.Before(q.Before))
 }
 
 // failures lists all dead letters in their order.
@@ -157,7 +169,7 @@ func parsePosition(cursor string) (position, error) {
 func (m *Memory) Stats(context.Context) (dag.StoreStats, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	stats := dag.StoreStats{Runs: map[dag.RunState]int64{}}
+	stats, now := dag.StoreStats{Runs: map[dag.RunState]int64{}}, m.clock()
 	for i := range m.partitions {
 		p := &m.partitions[i]
 		for _, r := range p.runs {
@@ -165,7 +177,7 @@ func (m *Memory) Stats(context.Context) (dag.StoreStats, error) {
 		}
 		stats.Running += int64(len(p.claims))
 		stats.DeadLetters += int64(len(p.dlq))
-		stats.Lag = max(stats.Lag, p.agenda.lag(m.now))
+		stats.Lag = max(stats.Lag, p.agenda.lag(now, p.agenda.until(now, len(p.agenda))))
 	}
 	return stats, nil
 }

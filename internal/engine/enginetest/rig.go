@@ -51,17 +51,6 @@ func (r *rig) advance(d time.Duration) {
 	}
 }
 
-// setRunState puts a run where an operator's pause or cancel would put it.
-func (r *rig) setRunState(run string, state dag.RunState) {
-	r.t.Helper()
-	for i, s := range r.subjects {
-		if err := s.SetRunState(r.t.Context(), run, state); err != nil {
-			r.t.Fatalf("%s: set state of run %s: %v", r.names[i], run, err)
-		}
-	}
-	r.observe("set run state")
-}
-
 // observe dumps every subject, compares the states and checks the invariants.
 func (r *rig) observe(after string) {
 	r.t.Helper()

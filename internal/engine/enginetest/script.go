@@ -98,6 +98,27 @@ func (s *script) delivery(step string) dag.Delivery {
 	return dag.Delivery{Run: s.run, Step: step, Epoch: s.epoch(step)}
 }
 
+// operator is a request about the run, or about a step of it.
+func (s *script) operator(step string) dag.OperatorRequest {
+	return dag.OperatorRequest{Run: s.run, Step: step, Nonce: s.nonce(), Actor: "ann", Reason: "the provider is back"}
+}
+
+// pauses pauses the run.
+func (s *script) pauses() {
+	s.t.Helper()
+	if got := s.pause(s.operator("")); got.Reply != dag.ReplyOK {
+		s.t.Fatalf("pause: %+v", got)
+	}
+}
+
+// cancels cancels the run.
+func (s *script) cancels() {
+	s.t.Helper()
+	if got := s.cancel(s.operator("")); got.Reply != dag.ReplyOK {
+		s.t.Fatalf("cancel: %+v", got)
+	}
+}
+
 // request asks to begin the present delivery of a step.
 func (s *script) request(step, nonce string) dag.BeginRequest {
 	return dag.BeginRequest{Delivery: s.delivery(step), Def: s.graph.Digest, Nonce: nonce, Worker: worker, TTL: ttl}
@@ -146,7 +167,7 @@ func (s *script) stumbles(step string, delay time.Duration) (dag.ClaimRef, dag.S
 	return ref, got
 }
 
-// seen asks to reissue the step as it is now.
+// asSeen asks to reissue the step as it is now.
 func (s *script) asSeen(step string, crash bool, delay time.Duration) dag.ReissueRequest {
 	f := s.step(step)
 	return dag.ReissueRequest{
@@ -220,7 +241,7 @@ func (s *script) events() []string {
 		for _, p := range parts[1:min(len(parts), 3)] {
 			text = append(text, fmt.Sprint(p))
 		}
-		list = append(list, strings.Join(text, " "))
+		list = append(list, strings.TrimSpace(strings.Join(text, " ")))
 	}
 	return list
 }

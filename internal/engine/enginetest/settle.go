@@ -12,7 +12,7 @@ const handOverGrace = 1000
 func (c *change) queue(s *step, due int64) {
 	c.unsend(s)
 	c.unclaim(s)
-	s.state, s.queuedAt, s.due = dag.StepQueued, c.now, 0
+	s.state, s.queuedAt, s.due, s.seen = dag.StepQueued, c.now, 0, 0
 	s.epoch++
 	switch c.run.state {
 	case dag.RunCancelling, dag.RunCancelled:
@@ -36,13 +36,13 @@ func (c *change) queue(s *step, due int64) {
 
 // cancel settles an active step of a run that is cancelled. Children are told nothing: nothing is queued any more.
 func (c *change) cancel(s *step) {
-	s.state, s.finishedAt, s.due = dag.StepCancelled, c.now, 0
+	s.state, s.finishedAt, s.due, s.seen = dag.StepCancelled, c.now, 0, 0
 	c.run.active--
 }
 
 // fail settles an active step as failed for good. What this means for others is settle's and the end test's.
 func (c *change) fail(s *step, cause dag.StepError) {
-	s.state, s.finishedAt, s.due, s.err = dag.StepFailed, c.now, 0, &cause
+	s.state, s.finishedAt, s.due, s.seen, s.err = dag.StepFailed, c.now, 0, 0, &cause
 	c.run.active--
 	c.dlq[c.member(s)] = c.now
 	c.logEntry(dag.LogEntry{Event: "failed", Code: cause.Code, Message: cause.Message}, s)
@@ -76,10 +76,43 @@ func (c *change) endTest() {
 	}
 }
 
+// end ends the run. From now on its retention counts.
 func (c *change) end(state dag.RunState, event string) {
-	c.run.state, c.run.finishedAt = state, c.now
+	c.run.state, c.run.finishedAt, c.run.remaining = state, c.now, 0
 	delete(c.agenda, c.endMember())
+	keep := c.run.keep
+	if state == dag.RunFailed {
+		keep = c.run.keepFailed
+	}
+	if keep > 0 {
+		c.agenda[c.purgeMember()] = c.now + keep
+	}
 	c.log(event, nil)
+}
+
+// reopen lets a failed run go on, with as much time as a new one.
+func (c *change) reopen() {
+	if c.run.state != dag.RunFailed {
+		return
+	}
+	c.run.state, c.run.finishedAt = dag.RunRunning, 0
+	delete(c.agenda, c.purgeMember())
+	c.setDeadline(c.run.timeout)
+}
+
+// setDeadline gives the run that many ms from now.
+func (c *change) setDeadline(ms int64) {
+	c.run.deadline = c.now + ms
+	c.agenda[c.endMember()] = c.run.deadline
+}
+
+// takeBack takes the outcome of a failed step back from its children. The step is active again, and somebody has to say what it does.
+func (c *change) takeBack(s *step) {
+	for _, child := range s.node.Children {
+		c.step(child).parents = c.step(child).parents.Add(dag.OutcomeFail, -1)
+	}
+	delete(c.dlq, c.member(s))
+	c.run.active++
 }
 
 // unclaim takes the step from its worker.

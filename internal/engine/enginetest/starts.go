@@ -33,9 +33,10 @@ func (m *Memory) CreateRun(_ context.Context, req dag.NewRun) (dag.Created, erro
 	if req.Key != "" {
 		p.idem[idem] = idemRecord{run: req.ID, fingerprint: req.Fingerprint}
 	}
-	c := &change{partition: p, run: newRun(&req, m.now), now: m.now}
+	now := m.clock()
+	c := &change{partition: p, run: newRun(&req, now), now: now}
 	c.create()
-	return dag.Created{ID: req.ID, Sends: c.sends, At: instant(m.now)}, nil
+	return dag.Created{ID: req.ID, Sends: c.sends, At: instant(now)}, nil
 }
 
 // RunOfKey looks the key up.
@@ -53,7 +54,8 @@ func newRun(req *dag.NewRun, now int64) *run {
 	r := &run{
 		id: req.ID, graph: req.Graph, input: req.Input, key: req.Key, state: dag.RunRunning, bytes: len(req.Input),
 		labels: req.Labels, correlationID: req.CorrelationID, traceParent: req.TraceParent,
-		timeout: req.Timeout.Milliseconds(), createdAt: now, steps: map[string]*step{},
+		timeout: req.Timeout.Milliseconds(), keep: req.Keep.Milliseconds(), keepFailed: req.KeepFailed.Milliseconds(),
+		createdAt: now, steps: map[string]*step{},
 	}
 	if start := req.StartAt.UnixMilli(); !req.StartAt.IsZero() && start > now {
 		r.state, r.startAt = dag.RunScheduled, start

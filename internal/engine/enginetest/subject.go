@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/stepwell/stepwell/internal/engine"
-	"github.com/stepwell/stepwell/pkg/dag"
 )
 
 // Subject is a store under test.
@@ -15,9 +14,6 @@ type Subject interface {
 	Dump(ctx context.Context) (State, error)
 	// SetTime sets the store's clock, which stands still in between. It may go back.
 	SetTime(ctx context.Context, now time.Time) error
-	// SetRunState writes a run's state and its place in idx:state:*, and nothing else: what a pause or a cancel leaves in the run,
-	// for the rules that depend on it.
-	SetRunState(ctx context.Context, run string, state dag.RunState) error
 }
 
 // Open returns an empty [Subject] whose clock stands at [Epoch]. What must be closed is given to t.Cleanup.

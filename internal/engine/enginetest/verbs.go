@@ -86,21 +86,6 @@ func (r *rig) reissue(req dag.ReissueRequest) dag.Settled {
 	}))
 }
 
-func (r *rig) retry(req dag.OperatorRequest) dag.Operated {
-	r.t.Helper()
-	v := verb[dag.Operated]{
-		name:  "retry",
-		reply: func(a dag.Operated) string { return string(a.Reply) },
-		repeated: func(a dag.Operated) dag.Operated {
-			if a.Reply == dag.ReplyOK {
-				return dag.Operated{Reply: dag.ReplyAlready, Run: a.Run}
-			}
-			return a
-		},
-	}
-	return must(call(r, v, req, func(ctx context.Context, s Subject) (dag.Operated, error) { return s.Retry(ctx, req) }))
-}
-
 func (r *rig) expire(run string) dag.Expired {
 	r.t.Helper()
 	v := verb[dag.Expired]{
@@ -118,10 +103,34 @@ func (r *rig) expire(run string) dag.Expired {
 
 func (r *rig) due(partition, limit int) dag.Due {
 	r.t.Helper()
-	v := verb[dag.Due]{name: "due", reply: func(dag.Due) string { return "OK" }}
-	return must(call(r, v, partition, func(ctx context.Context, s Subject) (dag.Due, error) {
-		return s.Due(ctx, partition, dag.DueLimits{Entries: limit})
+	return r.dueWithin(partition, dag.DueLimits{Entries: limit, Doubts: limit})
+}
+
+func (r *rig) dueWithin(partition int, limits dag.DueLimits) dag.Due {
+	r.t.Helper()
+	v := verb[dag.Due]{name: "due", reply: dueReply}
+	return must(call(r, v, []any{partition, limits}, func(ctx context.Context, s Subject) (dag.Due, error) {
+		return s.Due(ctx, partition, limits)
 	}))
+}
+
+// dueReply names the rarest kind of work that is due.
+func dueReply(due dag.Due) string {
+	switch {
+	case len(due.Purges) > 0:
+		return "PURGES"
+	case len(due.Doubts) > 0:
+		return "DOUBTS"
+	case len(due.Claims) > 0:
+		return "CLAIMS"
+	case len(due.Ends) > 0:
+		return "ENDS"
+	case len(due.Stale) > 0:
+		return "STALE"
+	case len(due.Sends) > 0:
+		return "SENDS"
+	}
+	return "NOTHING"
 }
 
 // waiting is what Waiting returns: the clocks of a test are all the same.

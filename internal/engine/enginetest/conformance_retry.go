@@ -7,7 +7,7 @@ import (
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
-func operatorScenarios() []scenario {
+func retryScenarios() []scenario {
 	return []scenario{
 		{"retry/a failed step opens its run", retryFailed},
 		{"retry/every failed step", retryAll},
@@ -21,10 +21,6 @@ func operatorScenarios() []scenario {
 	}
 }
 
-func (s *script) retryRequest(step string) dag.OperatorRequest {
-	return dag.OperatorRequest{Run: s.run, Step: step, Nonce: s.nonce(), Actor: "ann", Reason: "the provider is back"}
-}
-
 func retryFailed(s *script) {
 	s.start(compile(s.t, "retry", "a", "b<a", "c<b"), nil)
 	s.finish("a")
@@ -32,7 +28,7 @@ func retryFailed(s *script) {
 	s.wantRun("state", "failed")
 	s.advance(2 * time.Hour)
 	old := s.delivery("b")
-	got := s.retry(s.retryRequest("b"))
+	got := s.retry(s.operator("b"))
 	s.want("answer", got, dag.Operated{
 		Reply: dag.ReplyOK, Run: dag.RunRunning, Stale: []dag.Delivery{old},
 		Sends: []dag.Send{{Delivery: s.delivery("b"), Def: s.graph.Digest, Handler: "test.b", Queue: "q-b", TraceParent: "00-trace"}},
@@ -59,7 +55,7 @@ func retryAll(s *script) {
 	s.breaks("a", false)
 	s.finish("c")
 	s.wantStep("d", "fail", "2", "ok", "1")
-	got := s.retry(s.retryRequest(""))
+	got := s.retry(s.operator(""))
 	s.want("sends", names(got.Sends), []string{"a", "b"})
 	s.want("stale", got.Stale, []dag.Delivery{{Run: s.run, Step: "a", Epoch: 1}, {Run: s.run, Step: "b", Epoch: 1}})
 	s.wantStep("d", "fail", "", "ok", "1")
@@ -76,7 +72,7 @@ func retryRetrying(s *script) {
 	ref, _ := s.stumbles("a", time.Hour)
 	s.advance(time.Second)
 	deadline := s.state.Runs[s.run]["deadline"]
-	got := s.retry(s.retryRequest("a"))
+	got := s.retry(s.operator("a"))
 	s.want("sends", names(got.Sends), []string{"a"})
 	s.want("stale", got.Stale, []dag.Delivery{{Run: s.run, Step: "a", Epoch: 1}})
 	s.wantStep("a", "state", "queued", "epoch", "2", "failures", "", "due", "", "error", "", "done", "", "attempts", "1")
@@ -86,19 +82,19 @@ func retryRetrying(s *script) {
 	s.want("an old answer", s.fail(dag.FailRequest{ClaimRef: ref}).Reply, dag.ReplyFenced)
 	// Every failed step: a retrying one is none.
 	s.stumbles("a", time.Hour)
-	s.want("the whole run", s.retry(s.retryRequest("")), dag.Operated{Reply: dag.ReplyConflict, Run: dag.RunRunning})
+	s.want("the whole run", s.retry(s.operator("")), dag.Operated{Reply: dag.ReplyConflict, Run: dag.RunRunning})
 }
 
 func retryRefused(s *script) {
 	s.start(compile(s.t, "retryrefused", "a"), nil)
 	s.breaks("a", true)
-	s.retry(s.retryRequest("a"))
+	s.retry(s.operator("a"))
 	s.wantStep("a", "gen", "1")
 	s.breaks("a", false)
-	s.retry(s.retryRequest("a"))
+	s.retry(s.operator("a"))
 	s.wantStep("a", "gen", "1")
 	s.breaks("a", true)
-	s.retry(s.retryRequest(""))
+	s.retry(s.operator(""))
 	s.want("the handler's key", s.begin(s.request("a", "n")).Claim.KeyGeneration, 2)
 }
 
@@ -107,7 +103,7 @@ func retryConflicts(s *script) {
 	conflict := func(what, step string, stands dag.StepState, run dag.RunState) {
 		s.t.Helper()
 		before := s.state
-		s.want(what, s.retry(s.retryRequest(step)), dag.Operated{Reply: dag.ReplyConflict, Run: run, Step: stands})
+		s.want(what, s.retry(s.operator(step)), dag.Operated{Reply: dag.ReplyConflict, Run: run, Step: stands})
 		s.want(what+": state", s.state, before)
 	}
 	conflict("queued", "a", dag.StepQueued, dag.RunRunning)
@@ -117,13 +113,13 @@ func retryConflicts(s *script) {
 	s.claim("a")
 	conflict("running", "a", dag.StepRunning, dag.RunRunning)
 	s.breaks("c", false)
-	s.setRunState(s.run, dag.RunCancelling)
+	s.cancels()
 	conflict("cancelling", "c", dag.StepFailed, dag.RunCancelling)
 	conflict("cancelling", "", "", dag.RunCancelling)
 	s.advance(time.Hour)
 	s.expire(s.run)
 	conflict("cancelled", "c", dag.StepFailed, dag.RunCancelled)
-	gone := s.retryRequest("a")
+	gone := s.operator("a")
 	gone.Run = dag.NewRunID(5, "00000000000000000000000ZZZ")
 	s.want("no run", s.retry(gone), dag.Operated{Reply: dag.ReplyNoRun})
 	s.start(compile(s.t, "retryscheduled", "a"), func(r *dag.NewRun) { r.StartAt = s.now.Add(time.Hour) })
@@ -136,8 +132,8 @@ func retryConflicts(s *script) {
 func retryPaused(s *script) {
 	s.start(compile(s.t, "retrypaused", "a", "b"), nil)
 	s.breaks("a", false)
-	s.setRunState(s.run, dag.RunPaused)
-	got := s.retry(s.retryRequest("a"))
+	s.pauses()
+	got := s.retry(s.operator("a"))
 	s.want("answer", got, dag.Operated{Reply: dag.ReplyOK, Run: dag.RunPaused, Stale: []dag.Delivery{{Run: s.run, Step: "a", Epoch: 1}}})
 	s.wantStep("a", "state", "queued", "epoch", "2")
 	_, sent := s.state.Agenda[s.sendEntry("a")]
@@ -151,7 +147,7 @@ func retryPoison(s *script) {
 		last, _ = s.dies("a")
 	}
 	s.wantRun("state", "failed")
-	s.retry(s.retryRequest("a"))
+	s.retry(s.operator("a"))
 	s.wantStep("a", "crashes", "", "dead", "", "error", "", "attempts", "3", "epoch", "4")
 	s.heartbeat(dag.HeartbeatRequest{ClaimRef: last, TTL: ttl})
 	s.wantStep("a", "crashes", "")
@@ -162,7 +158,7 @@ func retryExpired(s *script) {
 	s.start(compile(s.t, "retryexpired", "a", "b<a"), nil)
 	s.advance(time.Hour)
 	s.expire(s.run)
-	s.retry(s.retryRequest(""))
+	s.retry(s.operator(""))
 	s.wantRun("state", "running", "deadline", s.at(time.Hour), "started_at", "")
 	s.wantStep("b", "fail", "")
 	s.want("ready", s.finish("a"), []string{"b"})
@@ -171,16 +167,16 @@ func retryExpired(s *script) {
 func retryRemembers(s *script) {
 	s.start(compile(s.t, "remember", "a"), nil)
 	s.breaks("a", false)
-	first := s.retryRequest("a")
+	first := s.operator("a")
 	s.retry(first)
 	for i := range 15 {
 		s.breaks("a", false)
-		s.retry(s.retryRequest("a"))
+		s.retry(s.operator("a"))
 		s.wantStep("a", "epoch", strconv.Itoa(i+3))
 	}
 	s.breaks("a", false)
 	s.want("the sixteenth last", s.retry(first), dag.Operated{Reply: dag.ReplyAlready, Run: dag.RunFailed})
-	s.retry(s.retryRequest("a"))
+	s.retry(s.operator("a"))
 	s.breaks("a", false)
 	s.want("forgotten", s.retry(first).Reply, dag.ReplyOK)
 }
