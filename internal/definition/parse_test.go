@@ -27,6 +27,7 @@ func TestLoadReadsEveryField(t *testing.T) {
 	jitter, none := 0.1, 0.0
 	want := &dag.Workflow{
 		Namespace: "ecommerce", Name: "process_order", Version: "1.0.0", Description: "Reliable checkout\nin two lines\n", Timeout: time.Hour,
+		Keep: 14 * 24 * time.Hour, KeepFailed: dag.Forever,
 		Defaults: dag.Defaults{Queue: "ecommerce", Timeout: 30 * time.Second, Retry: dag.RetryPolicy{
 			MaxAttempts: 3, Backoff: dag.BackoffExponential, BaseDelay: time.Second, MaxDelay: 5 * time.Minute, Jitter: &jitter,
 		}},
@@ -84,6 +85,11 @@ func TestParseNamesPlaceAndMend(t *testing.T) {
 		{"bad duration", head + "timeout: soon\n" + step, []string{`4:10: timeout: "soon" is no duration; write a number with a unit`}},
 		{"zero duration", head + "timeout: 0s\n" + step, []string{"4:10: timeout: 0 is not a time; give a positive duration"}},
 		{"duration list", head + "timeout: [1s]\n" + step, []string{"4:10: timeout: this must be a duration such as 30s|a list"}},
+		{"retention without unit", head + "retention: 7\n" + step, []string{"4:12: retention: the number 7 has no unit; write for example 7s"}},
+		{"retention in days", head + "retention: 7d\n" + step, []string{`4:12: retention: "7d" is no duration`}},
+		{"negative retention", head + "retention_failed: -1ns\n" + step, []string{`4:19: retention_failed: "-1ns" is no time to keep runs for; write for example 168h, or forever`}},
+		{"short retention", head + "retention: 10s\n" + step, []string{"4:12: retention: 10s is not between 1m0s and 87840h0m0s; give a time in between, or forever"}},
+		{"misspelt retention", head + "retention: for ever\n" + step, []string{`4:12: retention: "for ever" is no duration`}},
 		{"out of range", head + step + "    timeout: 13h\n", []string{"7:14: steps.a.timeout: 13h0m0s is not between 1s and 12h0m0s"}},
 		{"max_attempts zero", head + step + "    retry: {max_attempts: 0}\n", []string{"7:27: steps[0].retry.max_attempts: 0 is out of range; give a whole number from 1"}},
 		{"max_attempts text", head + step + "    retry: {max_attempts: many}\n", []string{"7:27: |this must be a whole number"}},

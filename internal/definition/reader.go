@@ -186,6 +186,21 @@ func (r *reader) duration(to *time.Duration) field {
 	}
 }
 
+// keep reads how long runs are kept: a length of time, or the word forever.
+func (r *reader) keep(to *time.Duration) field {
+	return func(n ast.Node, path string) {
+		text, isText := n.(*ast.StringNode)
+		switch {
+		case isText && text.Value == dag.ForeverWord:
+			*to = dag.Forever
+		case isText && strings.HasPrefix(text.Value, "-"):
+			r.wrong(n, path, "%s is no time to keep runs for; write for example 168h, or forever", quote(text.Value))
+		default:
+			r.duration(to)(n, path)
+		}
+	}
+}
+
 // positive reads a whole number above 0.
 func (r *reader) positive(to *int) field {
 	return func(n ast.Node, path string) {

@@ -15,15 +15,17 @@ func (r *reader) workflow(body ast.Node) *dag.Workflow {
 	w := &dag.Workflow{}
 	r.at[""] = tokenOf(body)
 	r.object(body, "", map[string]field{
-		"namespace":    r.text(&w.Namespace),
-		"name":         r.text(&w.Name),
-		"version":      r.text(&w.Version),
-		"description":  r.text(&w.Description),
-		"timeout":      r.duration(&w.Timeout),
-		"defaults":     r.defaults(&w.Defaults),
-		"input_schema": r.schema(&w.InputSchema),
-		"steps":        r.steps(&w.Steps),
-		"profiles":     r.profiles(w),
+		"namespace":        r.text(&w.Namespace),
+		"name":             r.text(&w.Name),
+		"version":          r.text(&w.Version),
+		"description":      r.text(&w.Description),
+		"timeout":          r.duration(&w.Timeout),
+		"retention":        r.keep(&w.Keep),
+		"retention_failed": r.keep(&w.KeepFailed),
+		"defaults":         r.defaults(&w.Defaults),
+		"input_schema":     r.schema(&w.InputSchema),
+		"steps":            r.steps(&w.Steps),
+		"profiles":         r.profiles(w),
 	})
 	r.validate(w)
 	return w

@@ -263,6 +263,12 @@ func TestDigest(t *testing.T) {
 	if mustDigest(t, profiles) == workflowDigest {
 		t.Error("the workflow's digest does not depend on profiles and schema")
 	}
+	profiles = checkout()
+	profiles.Steps[0].Config = base.Steps[0].Config
+	profiles.KeepFailed = dag.Forever
+	if compile(t, profiles).Digest != want || mustDigest(t, profiles) == workflowDigest {
+		t.Error("how long runs are kept belongs to the workflow's digest, and not to the graph's")
+	}
 	if compile(t, base, "express").Digest == want {
 		t.Error("the graph's digest does not depend on applied profiles")
 	}
@@ -295,6 +301,7 @@ func TestWorkflowJSON(t *testing.T) {
 	w.Defaults = dag.Defaults{Queue: "q", Timeout: time.Minute, Retry: dag.RetryPolicy{
 		MaxAttempts: 2, Backoff: dag.BackoffLinear, BaseDelay: 1500 * time.Millisecond, MaxDelay: time.Hour, Jitter: &zero,
 	}}
+	w.Keep, w.KeepFailed = 90*time.Minute, dag.Forever
 	w.Steps[0].Config = json.RawMessage(`{"b":1.50,"a":[1,2]}`)
 	w.Profiles["express"].Steps["create_order"] = dag.StepOverride{Queue: "x", Config: json.RawMessage(`{}`)}
 	raw, err := json.Marshal(w)
@@ -311,9 +318,20 @@ func TestWorkflowJSON(t *testing.T) {
 	if mustDigest(t, w) != mustDigest(t, &back) {
 		t.Error("round trip changes the digest")
 	}
-	for _, part := range []string{`"base_delay":"1.5s"`, `"jitter":0`, `"depends_on":["validate_cart"]`, `"input_schema":{"type"`} {
+	for _, part := range []string{`"base_delay":"1.5s"`, `"jitter":0`, `"depends_on":["validate_cart"]`, `"input_schema":{"type"`, `"retention":"1h30m0s","retention_failed":"forever"`} {
 		if !strings.Contains(string(raw), part) {
 			t.Errorf("JSON has no %s:\n%s", part, raw)
+		}
+	}
+}
+
+func TestWorkflowJSONRefusesARetentionThatIsNone(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"-1ns", "never", "7d", ""} {
+		var w dag.Workflow
+		err := json.Unmarshal([]byte(`{"retention":"`+text+`"}`), &w)
+		if !errors.Is(err, dag.ErrInvalid) || !strings.Contains(err.Error(), "write it as 168h, 90m or forever") {
+			t.Errorf("retention %q: %v", text, err)
 		}
 	}
 }

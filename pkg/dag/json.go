@@ -19,6 +19,8 @@ type (
 		Name        string                 `json:"name"`
 		Namespace   string                 `json:"namespace"`
 		Profiles    map[string]wireProfile `json:"profiles,omitempty"`
+		Keep        retention              `json:"retention,omitzero"`
+		KeepFailed  retention              `json:"retention_failed,omitzero"`
 		Steps       []wireStep             `json:"steps"`
 		Timeout     duration               `json:"timeout,omitzero"`
 		Version     string                 `json:"version"`
@@ -95,6 +97,29 @@ func (d *duration) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%w duration %s: write it as 30s, 5m or 1h30m", ErrInvalid, quote(string(text)))
 	}
 	*d = duration(v)
+	return nil
+}
+
+// retention is a duration, or [ForeverWord].
+type retention time.Duration
+
+func (r retention) MarshalText() ([]byte, error) {
+	if time.Duration(r) == Forever {
+		return []byte(ForeverWord), nil
+	}
+	return []byte(time.Duration(r).String()), nil
+}
+
+func (r *retention) UnmarshalText(text []byte) error {
+	if string(text) == ForeverWord {
+		*r = retention(Forever)
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d < 0 {
+		return fmt.Errorf("%w retention %s: write it as 168h, 90m or %s", ErrInvalid, quote(string(text)), ForeverWord)
+	}
+	*r = retention(d)
 	return nil
 }
 

@@ -43,6 +43,9 @@ const (
 	DefaultKeep       = 7 * 24 * time.Hour  // one that succeeded or was cancelled
 	DefaultKeepFailed = 30 * 24 * time.Hour // one that failed
 	Forever           = time.Duration(-1)   // instead of a time: never removed
+	ForeverWord       = "forever"           // how definitions spell it
+	MinKeep           = time.Minute
+	MaxKeep           = 10 * 366 * 24 * time.Hour // what books must be kept for in most countries; beyond it say Forever
 )
 
 // The retry policy of a step that names none.

@@ -65,6 +65,8 @@ func (c *checker) head() {
 	c.add("version", versionProblem(w.Version))
 	c.add("description", textProblem(w.Description))
 	c.between("timeout", w.Timeout, MinRunTimeout, MaxRunTimeout)
+	c.keep("retention", w.Keep)
+	c.keep("retention_failed", w.KeepFailed)
 	if len(w.InputSchema) > 0 {
 		p := jsonProblem(w.InputSchema, MaxSourceBytes)
 		if first := bytes.TrimSpace(w.InputSchema); p == "" && first[0] != '{' && string(first) != "true" && string(first) != "false" {
@@ -215,6 +217,13 @@ func (c *checker) between(path string, d, low, high time.Duration) {
 		c.addf(path, "%v is not a positive duration of at most %v", d, high)
 	default:
 		c.addf(path, "%v is not between %v and %v", d, low, high)
+	}
+}
+
+// keep lets 0 pass, which means what the installation has.
+func (c *checker) keep(path string, d time.Duration) {
+	if d != 0 && d != Forever && (d < MinKeep || d > MaxKeep) {
+		c.addf(path, "%v is not between %v and %v; give a time in between, or forever", d, MinKeep, MaxKeep)
 	}
 }
 

@@ -74,6 +74,9 @@ func TestValidateHead(t *testing.T) {
 			"description long", func(w *dag.Workflow) { w.Description = strings.Repeat("x", dag.MaxSourceBytes+1) },
 			`description: it has 262145 bytes, more than the limit of 262144`,
 		},
+		{"retention short", func(w *dag.Workflow) { w.Keep = time.Second }, `retention: 1s is not between 1m0s and 87840h0m0s; give a time in between, or forever`},
+		{"retention negative", func(w *dag.Workflow) { w.KeepFailed = -2 }, `retention_failed: -2ns is not between 1m0s and 87840h0m0s; give a time in between, or forever`},
+		{"retention long", func(w *dag.Workflow) { w.KeepFailed = dag.MaxKeep + 1 }, `retention_failed: 87840h0m0.000000001s is not between 1m0s and 87840h0m0s; give a time in between, or forever`},
 		{"timeout negative", func(w *dag.Workflow) { w.Timeout = -1 }, `timeout: -1ns is not between 1s and 8784h0m0s`},
 		{
 			"timeout long", func(w *dag.Workflow) { w.Timeout = 9000 * time.Hour },

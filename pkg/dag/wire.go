@@ -10,6 +10,7 @@ func (w *Workflow) wire() wireWorkflow {
 	out := wireWorkflow{
 		Defaults: w.Defaults.wire(), Description: w.Description, InputSchema: w.InputSchema,
 		Name: w.Name, Namespace: w.Namespace, Timeout: duration(w.Timeout), Version: w.Version,
+		Keep: retention(w.Keep), KeepFailed: retention(w.KeepFailed),
 		Steps: make([]wireStep, len(w.Steps)),
 	}
 	for i, s := range w.Steps {
@@ -30,7 +31,7 @@ func (w *Workflow) wire() wireWorkflow {
 func (w *wireWorkflow) workflow() Workflow {
 	out := Workflow{
 		Namespace: w.Namespace, Name: w.Name, Version: w.Version, Description: w.Description,
-		Timeout: time.Duration(w.Timeout), Defaults: w.Defaults.defaults(), InputSchema: present(w.InputSchema),
+		Timeout: time.Duration(w.Timeout), Keep: time.Duration(w.Keep), KeepFailed: time.Duration(w.KeepFailed), Defaults: w.Defaults.defaults(), InputSchema: present(w.InputSchema),
 	}
 	if len(w.Steps) > 0 {
 		out.Steps = make([]Step, len(w.Steps))
