@@ -8,7 +8,9 @@ import (
 type API struct {
 	Redis     Redis     `mapstructure:"redis"`
 	HTTP      HTTP      `mapstructure:"api"`
+	Asynqmon  Asynqmon  `mapstructure:"asynqmon"`
 	Workflows Workflows `mapstructure:"workflows"`
+	Runs      Runs      `mapstructure:"runs"`
 	Shop      Shop      `mapstructure:"shop"`
 	Log       Log       `mapstructure:"log"`
 	// Dev turns the refusals to start that protect production into warnings.
@@ -19,6 +21,7 @@ type API struct {
 type Worker struct {
 	Redis Redis `mapstructure:"redis"`
 	Pool  Pool  `mapstructure:"worker"`
+	Runs  Runs  `mapstructure:"runs"`
 	Shop  Shop  `mapstructure:"shop"`
 	Log   Log   `mapstructure:"log"`
 	// Dev turns the refusals to start that protect production into warnings.
@@ -70,6 +73,20 @@ type HTTP struct {
 	Addr string `mapstructure:"addr"`
 }
 
+// Asynqmon is asynq's own dashboard below /asynqmon/.
+type Asynqmon struct {
+	// Buttons lets it change something. The API has no users yet: whoever reaches it may press them.
+	Buttons bool `mapstructure:"buttons"`
+}
+
+// Runs is what holds for runs whose workflow says nothing itself.
+type Runs struct {
+	// Retention is how long a run that succeeded or was cancelled is kept after its end, RetentionFailed
+	// one that failed; 0 is for ever.
+	Retention       time.Duration `mapstructure:"retention"`
+	RetentionFailed time.Duration `mapstructure:"retention_failed"`
+}
+
 // Workflows says where definition files are.
 type Workflows struct {
 	Dir string `mapstructure:"dir"`
@@ -119,7 +136,9 @@ type settings struct {
 	Redis     Redis     `mapstructure:"redis"`
 	HTTP      HTTP      `mapstructure:"api"`
 	Pool      Pool      `mapstructure:"worker"`
+	Asynqmon  Asynqmon  `mapstructure:"asynqmon"`
 	Workflows Workflows `mapstructure:"workflows"`
+	Runs      Runs      `mapstructure:"runs"`
 	Shop      Shop      `mapstructure:"shop"`
 	Log       Log       `mapstructure:"log"`
 	Dev       bool      `mapstructure:"dev"`

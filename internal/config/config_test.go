@@ -32,6 +32,7 @@ func TestDefaults(t *testing.T) {
 			Queues: []config.Queue{{"ecommerce-critical", 6}, {"ecommerce", 3}, {"stepwell", 3}},
 			Grace:  30 * time.Second, Heartbeat: 5 * time.Second, TTL: 20 * time.Second,
 		},
+		Runs: config.Runs{Retention: 168 * time.Hour, RetentionFailed: 720 * time.Hour},
 		Shop: config.Shop{
 			Enabled: true, Database: "sqlite:data/shop.db", GatewayURL: "http://127.0.0.1:8090",
 			SMTPAddr: "127.0.0.1:1025", MailFrom: "shop@example.com",
@@ -85,6 +86,7 @@ func TestEveryKeyComesFromEveryLayer(t *testing.T) {
 		"redis.durability": "strict", "redis.durability_replicas": "2",
 		"api.addr": ":9", "worker.addr": ":8", "worker.concurrency": "7", "worker.queues": "a=1,b=2", "worker.grace": "6s",
 		"worker.heartbeat": "1s", "worker.ttl": "4s", "workflows.dir": "w", "shop.enabled": "false", "shop.database": "postgres://d/e",
+		"asynqmon.buttons": "true", "runs.retention": "1h", "runs.retention_failed": "0s",
 		"shop.gateway_url": "https://g", "shop.smtp_addr": "m:25", "shop.mail_from": "a@b.example", "log.level": "debug", "log.format": "json", "dev": "true",
 	}
 	var environ, args, file []string
@@ -105,11 +107,12 @@ func TestEveryKeyComesFromEveryLayer(t *testing.T) {
 	wantAPI := config.API{
 		Redis: config.Redis{URL: "rediss://h:1/2", Prefix: "t1", TLSCA: "ca", TLSCert: "crt", TLSKey: "key", Durability: "strict", DurabilityReplicas: 2},
 		HTTP:  config.HTTP{Addr: ":9"}, Workflows: config.Workflows{Dir: "w"},
+		Asynqmon: config.Asynqmon{Buttons: true}, Runs: config.Runs{Retention: time.Hour},
 		Shop: config.Shop{Database: "postgres://d/e", GatewayURL: "https://g", SMTPAddr: "m:25", MailFrom: "a@b.example"},
 		Log:  config.Log{Level: "debug", Format: "json"}, Dev: true,
 	}
 	wantWorker := config.Worker{
-		Redis: wantAPI.Redis, Shop: wantAPI.Shop, Log: wantAPI.Log, Dev: true,
+		Redis: wantAPI.Redis, Runs: wantAPI.Runs, Shop: wantAPI.Shop, Log: wantAPI.Log, Dev: true,
 		Pool: config.Pool{
 			Addr: ":8", Concurrency: 7, Queues: []config.Queue{{"a", 1}, {"b", 2}},
 			Grace: 6 * time.Second, Heartbeat: time.Second, TTL: 4 * time.Second,
@@ -120,7 +123,7 @@ func TestEveryKeyComesFromEveryLayer(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", layer, err)
 		}
-		gotWorker, err := config.LoadWorker(flags(config.WorkerFlags, "--api-,--workflows-"), environ)
+		gotWorker, err := config.LoadWorker(flags(config.WorkerFlags, "--api-,--workflows-,--asynqmon-"), environ)
 		if err != nil {
 			t.Fatalf("%s: %v", layer, err)
 		}
@@ -199,6 +202,8 @@ func TestProblems(t *testing.T) {
 		{"section as value", "worker: 5\n", nil, []string{`worker (from FILE) is a section`}},
 		{"unknown variable", "", []string{"STEPWELL_WORKER_TLL=5s"}, []string{`STEPWELL_WORKER_TLL (from the environment) is not a setting; the nearest one is STEPWELL_WORKER_TTL`}},
 		{"bad duration", "", []string{"STEPWELL_WORKER_TTL=20"}, []string{`worker.ttl = "20" (from STEPWELL_WORKER_TTL) must be a duration such as 500ms, 30s or 5m; to mend it set STEPWELL_WORKER_TTL`}},
+		{"retention short", "runs: {retention: 1s}\n", nil, []string{`runs.retention = "1s" (from FILE) must be 1m0s to 87840h0m0s, or 0 to keep runs for ever; to mend it set STEPWELL_RUNS_RETENTION`}},
+		{"retention negative", "", []string{"STEPWELL_RUNS_RETENTION_FAILED=-1ns"}, []string{`runs.retention_failed = "-1ns" (from STEPWELL_RUNS_RETENTION_FAILED) must be 1m0s`}},
 		{"bare number", "worker: {grace: 30}\n", nil, []string{`worker.grace = "30" (from FILE) must be a duration`}},
 		{"fraction", "worker: {concurrency: 1.5}\n", nil, []string{`worker.concurrency = "1.5" (from FILE) must be a whole number`}},
 		{"word for number", "", []string{"STEPWELL_WORKER_CONCURRENCY=ten"}, []string{`worker.concurrency = "ten" (from STEPWELL_WORKER_CONCURRENCY) must be a whole number`}},

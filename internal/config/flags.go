@@ -13,12 +13,12 @@ const configFlag = "config"
 
 // APIFlags adds the flags of LoadAPI to fs.
 func APIFlags(fs *pflag.FlagSet) {
-	addFlags(fs, "redis", "api", "workflows", "shop", "log", "dev")
+	addFlags(fs, "redis", "api", "workflows", "asynqmon", "runs", "shop", "log", "dev")
 }
 
 // WorkerFlags adds the flags of LoadWorker to fs.
 func WorkerFlags(fs *pflag.FlagSet) {
-	addFlags(fs, "redis", "worker", "shop", "log", "dev")
+	addFlags(fs, "redis", "worker", "runs", "shop", "log", "dev")
 }
 
 // StackFlags adds the flags of LoadStack to fs.

@@ -24,7 +24,7 @@ func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
 	if err != nil {
 		return API{}, err
 	}
-	return API{Redis: s.Redis, HTTP: s.HTTP, Workflows: s.Workflows, Shop: s.Shop, Log: s.Log, Dev: s.Dev}, nil
+	return API{Redis: s.Redis, HTTP: s.HTTP, Asynqmon: s.Asynqmon, Workflows: s.Workflows, Runs: s.Runs, Shop: s.Shop, Log: s.Log, Dev: s.Dev}, nil
 }
 
 // LoadWorker is LoadAPI for a worker, with the flags of WorkerFlags.
@@ -33,7 +33,7 @@ func LoadWorker(flags *pflag.FlagSet, environ []string) (Worker, error) {
 	if err != nil {
 		return Worker{}, err
 	}
-	return Worker{Redis: s.Redis, Pool: s.Pool, Shop: s.Shop, Log: s.Log, Dev: s.Dev}, nil
+	return Worker{Redis: s.Redis, Pool: s.Pool, Runs: s.Runs, Shop: s.Shop, Log: s.Log, Dev: s.Dev}, nil
 }
 
 // LoadStack is LoadAPI for the commands that start everything themselves, with the flags of

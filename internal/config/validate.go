@@ -22,7 +22,9 @@ const (
 	minHeartbeat   = 100 * time.Millisecond
 	maxHeartbeat   = time.Minute
 	maxTTL         = 10 * time.Minute
-	beatsInTTL     = 3 // so that one lost heartbeat, and a late one, do not lose a claim
+	minRetention   = time.Minute
+	maxRetention   = 10 * 366 * 24 * time.Hour // as in a workflow's definition
+	beatsInTTL     = 3                         // so that one lost heartbeat, and a late one, do not lose a claim
 )
 
 var (
@@ -38,6 +40,8 @@ func validate(s settings, refuse func(key, reason string)) {
 	if s.Workflows.Dir == "" {
 		refuse("workflows.dir", "must name a directory")
 	}
+	checkRetention(s.Runs.Retention, "runs.retention", refuse)
+	checkRetention(s.Runs.RetentionFailed, "runs.retention_failed", refuse)
 	if s.Shop.Enabled {
 		validateShop(s.Shop, refuse)
 	}
@@ -153,6 +157,12 @@ func isPort(text string) bool {
 func between(d time.Duration, key string, low, high time.Duration, refuse func(key, reason string)) {
 	if d < low || d > high {
 		refuse(key, fmt.Sprintf("must be %s to %s", low, high))
+	}
+}
+
+func checkRetention(d time.Duration, key string, refuse func(key, reason string)) {
+	if d != 0 && (d < minRetention || d > maxRetention) {
+		refuse(key, fmt.Sprintf("must be %s to %s, or 0 to keep runs for ever", minRetention, maxRetention))
 	}
 }
 
