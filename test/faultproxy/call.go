@@ -14,6 +14,7 @@ type Call struct {
 	Script string   // complete, asynq.done, … when the command runs one that is known, else ""
 	Keys   []string // of a script
 	Args   []string // of a script: ARGV; of any other command: all that follows the verb
+	Reply  []byte   // as it is on the wire, when Redis has answered; not to be changed
 }
 
 // Name is the script's name, or the verb of anything else.
@@ -113,12 +114,14 @@ func digestOf(text string) string {
 func asynqScript(keys []string) string {
 	form := make([]string, 0, len(keys))
 	for _, k := range keys {
-		rest, ok := strings.CutPrefix(k, "asynq:{")
+		rest, ok := strings.CutPrefix(k, "asynq:")
 		if !ok {
 			return ""
 		}
-		_, part, _ := strings.Cut(rest, "}:")
-		part, _, _ = strings.Cut(part, ":")
+		if _, inQueue, is := strings.Cut(rest, "}:"); is { // else asynq:servers:{host:pid:server}
+			rest = inQueue
+		}
+		part, _, _ := strings.Cut(rest, ":")
 		form = append(form, part)
 	}
 	forms := []struct{ name, keys string }{
@@ -129,6 +132,11 @@ func asynqScript(keys []string) string {
 		{"asynq.done", "active lease t"},
 		{"asynq.retry", "t active lease retry"},
 		{"asynq.archive", "t active lease archived"},
+		{"asynq.forward", "scheduled pending"},
+		{"asynq.forward", "retry pending"},
+		{"asynq.list_expired", "lease"},
+		{"asynq.janitor", "completed"},
+		{"asynq.server_state", "servers workers"},
 	}
 	for _, f := range forms {
 		if strings.HasPrefix(strings.Join(form, " ")+" ", f.keys+" ") {

@@ -156,6 +156,29 @@ func TestCutsBeforeItHappens(t *testing.T) {
 	}
 }
 
+func TestShowsReplies(t *testing.T) {
+	t.Parallel()
+	p, behind, _ := setup(t)
+	key := redistest.Prefix(t)
+	replies := make(chan string, 2)
+	p.On(faultproxy.Rule{Times: -1, Action: faultproxy.Hold, Match: func(c *faultproxy.Call) bool {
+		if c.Script == "bump" {
+			replies <- string(c.Reply)
+		}
+		return false
+	}})
+	for range 2 {
+		if err := bump(t.Context(), behind, key, "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{":1\r\n", ":2\r\n"} {
+		if got := <-replies; got != want {
+			t.Errorf("reply %q, want %q", got, want)
+		}
+	}
+}
+
 func TestHoldsTheReplyBack(t *testing.T) {
 	t.Parallel()
 	p, behind, beside := setup(t)

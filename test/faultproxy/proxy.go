@@ -287,6 +287,7 @@ func (l *link) answered(call *Call, m *message, out *bufio.Writer) (lost bool) {
 	if bytes.HasPrefix(m.raw.Bytes(), []byte("-NOSCRIPT")) {
 		return false
 	}
+	call.Reply = m.raw.Bytes()
 	l.proxy.count(call)
 	hit := l.proxy.judge(call, false)
 	if hit == nil {

@@ -17,6 +17,8 @@ const (
 
 // Rule does something to calls that match.
 type Rule struct {
+	// Match is asked once for each call that no rule before this one was applied to: before Redis sees it for CutBefore, when Redis has answered
+	// it for any other action. It may count calls; those of different connections come at the same time.
 	Match Match
 	// Nth is the first of the matching calls that is meant, from 1; 0 means 1.
 	Nth int
