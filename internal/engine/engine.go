@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,9 @@ type Config struct {
 	// TTL of claims and worker announcements; 0 means [DefaultTTL]. Processes may differ: a
 	// worker is judged by the TTL that it announced.
 	TTL time.Duration
+	// Keep and KeepFailed are how long a run is kept after its end, the second when it failed, unless its workflow says
+	// otherwise; 0 means [dag.DefaultKeep] and [dag.DefaultKeepFailed], [dag.Forever] never removes.
+	Keep, KeepFailed time.Duration
 	// Dev lets a registration overwrite a version that has another definition.
 	Dev bool
 	// Hooks observe; nil funcs are off.
@@ -69,6 +73,10 @@ func New(store Store, queue Queue, schemas Schemas, cfg Config) (*Engine, error)
 	if cfg.TTL < time.Second || cfg.TTL > time.Hour {
 		return nil, fmt.Errorf("%w: engine: TTL %s, must be from 1s to 1h", dag.ErrInvalid, cfg.TTL)
 	}
+	if cfg.Keep < dag.Forever || cfg.KeepFailed < dag.Forever {
+		return nil, fmt.Errorf("%w: engine: keep %s and %s, must not be negative", dag.ErrInvalid, cfg.Keep, cfg.KeepFailed)
+	}
+	cfg.Keep, cfg.KeepFailed = cmp.Or(cfg.Keep, dag.DefaultKeep), cmp.Or(cfg.KeepFailed, dag.DefaultKeepFailed)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -22,59 +22,60 @@ type Hooks struct {
 	EnqueueFailed func(send dag.Send, err error)
 	// Swept is called after each round of the sweeper with the age of the oldest entry that was due.
 	Swept func(lag, took time.Duration)
+	// Looked is called for each step in doubt that this process looked at, with where it stood, where its task was and what the two mean.
+	Looked func(step dag.StepState, task TaskState, action Action)
+	// Purged is called with the number of runs that this process removed at the end of their retention.
+	Purged func(runs int)
+	// Mismatch is called for each disagreement that an audit of this process found.
+	Mismatch func(m dag.Mismatch)
+	// Operated is called for each request of an operator that this process carried out.
+	Operated func(verb string)
 }
 
 // TeeHooks returns hooks that call each of the given ones in turn.
 func TeeHooks(all ...Hooks) Hooks {
 	return Hooks{
-		RunStarted: func(workflow string) {
-			for _, h := range all {
-				if h.RunStarted != nil {
-					h.RunStarted(workflow)
-				}
+		RunStarted:    tee1(all, func(h Hooks) func(string) { return h.RunStarted }),
+		RunEnded:      tee2(all, func(h Hooks) func(string, dag.RunState) { return h.RunEnded }),
+		StepSettled:   tee3(all, func(h Hooks) func(*dag.Claim, dag.StepState, time.Duration) { return h.StepSettled }),
+		StepTaken:     tee2(all, func(h Hooks) func(dag.DeadClaim, bool) { return h.StepTaken }),
+		HandedOver:    tee2(all, func(h Hooks) func(dag.Send, bool) { return h.HandedOver }),
+		EnqueueFailed: tee2(all, func(h Hooks) func(dag.Send, error) { return h.EnqueueFailed }),
+		Swept:         tee2(all, func(h Hooks) func(lag, took time.Duration) { return h.Swept }),
+		Looked:        tee3(all, func(h Hooks) func(dag.StepState, TaskState, Action) { return h.Looked }),
+		Purged:        tee1(all, func(h Hooks) func(int) { return h.Purged }),
+		Mismatch:      tee1(all, func(h Hooks) func(dag.Mismatch) { return h.Mismatch }),
+		Operated:      tee1(all, func(h Hooks) func(string) { return h.Operated }),
+	}
+}
+
+// tee1, tee2 and tee3 join funcs of one, two and three arguments; of picks the func out of hooks.
+func tee1[A any](all []Hooks, of func(Hooks) func(A)) func(A) {
+	return func(a A) {
+		for _, h := range all {
+			if f := of(h); f != nil {
+				f(a)
 			}
-		},
-		RunEnded: func(workflow string, state dag.RunState) {
-			for _, h := range all {
-				if h.RunEnded != nil {
-					h.RunEnded(workflow, state)
-				}
+		}
+	}
+}
+
+func tee2[A, B any](all []Hooks, of func(Hooks) func(A, B)) func(A, B) {
+	return func(a A, b B) {
+		for _, h := range all {
+			if f := of(h); f != nil {
+				f(a, b)
 			}
-		},
-		StepSettled: func(claim *dag.Claim, state dag.StepState, took time.Duration) {
-			for _, h := range all {
-				if h.StepSettled != nil {
-					h.StepSettled(claim, state, took)
-				}
+		}
+	}
+}
+
+func tee3[A, B, C any](all []Hooks, of func(Hooks) func(A, B, C)) func(A, B, C) {
+	return func(a A, b B, c C) {
+		for _, h := range all {
+			if f := of(h); f != nil {
+				f(a, b, c)
 			}
-		},
-		StepTaken: func(claim dag.DeadClaim, crash bool) {
-			for _, h := range all {
-				if h.StepTaken != nil {
-					h.StepTaken(claim, crash)
-				}
-			}
-		},
-		HandedOver: func(send dag.Send, swept bool) {
-			for _, h := range all {
-				if h.HandedOver != nil {
-					h.HandedOver(send, swept)
-				}
-			}
-		},
-		EnqueueFailed: func(send dag.Send, err error) {
-			for _, h := range all {
-				if h.EnqueueFailed != nil {
-					h.EnqueueFailed(send, err)
-				}
-			}
-		},
-		Swept: func(lag, took time.Duration) {
-			for _, h := range all {
-				if h.Swept != nil {
-					h.Swept(lag, took)
-				}
-			}
-		},
+		}
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -138,6 +139,7 @@ func (e *Engine) newRun(reg dag.Registration, req *StartRequest) (dag.NewRun, er
 		ID: dag.NewRunID(partition, e.cfg.NewULID()), Graph: graph, Input: req.Input, Key: req.Key, Fingerprint: asked,
 		Labels: req.Labels, CorrelationID: req.CorrelationID, TraceParent: req.TraceParent,
 		StartAt: req.StartAt, Timeout: req.Timeout,
+		Keep: retention(reg.Workflow.Keep, e.cfg.Keep), KeepFailed: retention(reg.Workflow.KeepFailed, e.cfg.KeepFailed),
 	}
 	if run.Timeout == 0 {
 		run.Timeout = graph.Timeout
@@ -146,6 +148,14 @@ func (e *Engine) newRun(reg dag.Registration, req *StartRequest) (dag.NewRun, er
 		run.StartAt = e.cfg.Now().Add(req.Delay)
 	}
 	return run, nil
+}
+
+// retention is the workflow's or else the installation's; a store knows for ever as 0.
+func retention(workflow, installation time.Duration) time.Duration {
+	if keep := cmp.Or(workflow, installation); keep != dag.Forever {
+		return keep
+	}
+	return 0
 }
 
 // viewOf is the run as it is now. One that this call created needs no look at Redis, and one whose creation was answered late, and that cannot be

@@ -66,7 +66,7 @@ func (s *Server) redrive(ctx context.Context, in *redriveInput) (*redriveOutput,
 		letters[i] = engine.OperatorRequest{Run: item.RunID, Step: item.Step, Actor: actor, Reason: in.Body.Reason}
 	}
 	out := &redriveOutput{}
-	for _, r := range s.engine.Redrive(ctx, letters) {
+	for _, r := range s.engine.RedriveEach(ctx, letters) {
 		result := redriveResult{RunID: r.Run, Step: r.Step, Queued: r.Err == nil}
 		if r.Err != nil {
 			p, _ := problemOf(r.Err)
