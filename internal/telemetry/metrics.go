@@ -21,6 +21,10 @@ type Metrics struct {
 	handovers       *prometheus.CounterVec
 	enqueueFailures *prometheus.CounterVec
 	takeovers       *prometheus.CounterVec
+	doubts          *prometheus.CounterVec
+	operations      *prometheus.CounterVec
+	purged          prometheus.Counter
+	mismatches      prometheus.Counter
 	sweepLag        prometheus.Gauge
 	sweepDuration   prometheus.Histogram
 	abandoned       prometheus.Gauge
@@ -38,6 +42,14 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		handovers:       counter("handovers_total", "Deliveries that the queue accepted: fast at once, swept by the sweeper.", "path"),
 		enqueueFailures: counter("enqueue_failures_total", "Deliveries that the queue refused; the sweeper tries again.", "queue"),
 		takeovers:       counter("takeovers_total", "Steps taken over from silent workers; crash tells whether it counted as one.", "crash"),
+		doubts:          counter("doubts_total", "Looks at steps whose task may be lost, by where the step stood, where its task was and what was done.", "step", "task", "action"),
+		operations:      counter("operations_total", "Operators' requests that this process carried out.", "verb"),
+		purged: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "stepwell", Name: "purged_runs_total", Help: "Runs that this process removed at the end of their retention.",
+		}),
+		mismatches: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "stepwell", Name: "audit_mismatches_total", Help: "Runs whose counts or indexes an audit of this process found to be wrong.",
+		}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "stepwell", Name: "step_duration_seconds", Help: "Time from the begin of an attempt to its committed outcome.",
 			Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800},
@@ -54,7 +66,8 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		}),
 	}
 	for _, c := range []prometheus.Collector{
-		m.runsStarted, m.runsEnded, m.attempts, m.duration, m.handovers, m.enqueueFailures, m.takeovers, m.sweepLag, m.sweepDuration, m.abandoned,
+		m.runsStarted, m.runsEnded, m.attempts, m.duration, m.handovers, m.enqueueFailures, m.takeovers,
+		m.doubts, m.operations, m.purged, m.mismatches, m.sweepLag, m.sweepDuration, m.abandoned,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metric: %w", err)
@@ -91,6 +104,12 @@ func (m *Metrics) Hooks() engine.Hooks {
 			m.sweepLag.Set(lag.Seconds())
 			m.sweepDuration.Observe(took.Seconds())
 		},
+		Looked: func(step dag.StepState, task engine.TaskState, action engine.Action) {
+			m.doubts.WithLabelValues(string(step), string(task), string(action)).Inc()
+		},
+		Purged:   func(runs int) { m.purged.Add(float64(runs)) },
+		Mismatch: func(dag.Mismatch) { m.mismatches.Inc() },
+		Operated: func(verb string) { m.operations.WithLabelValues(verb).Inc() },
 	}
 }
 

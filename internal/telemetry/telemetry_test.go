@@ -89,6 +89,12 @@ func TestMetricsCountWhatHooksTell(t *testing.T) {
 	h.HandedOver(dag.Send{}, true)
 	h.EnqueueFailed(dag.Send{Queue: "shop"}, errors.New("away"))
 	h.Swept(3*time.Second, time.Millisecond)
+	h.Looked(dag.StepQueued, engine.TaskNone, engine.ActionReissue)
+	h.Looked(dag.StepQueued, engine.TaskPending, engine.ActionLeave)
+	h.Purged(3)
+	h.Purged(4)
+	h.Mismatch(dag.Mismatch{Run: "run_00_SECRET", What: "active is 2"})
+	h.Operated("cancel")
 	m.Abandoned(2)
 	m.Abandoned(1)
 	got := scrape(t, reg)
@@ -104,6 +110,11 @@ func TestMetricsCountWhatHooksTell(t *testing.T) {
 		`stepwell_handovers_total{path="fast"} 1`,
 		`stepwell_handovers_total{path="swept"} 1`,
 		`stepwell_enqueue_failures_total{queue="shop"} 1`,
+		`stepwell_doubts_total{action="reissue",step="queued",task="none"} 1`,
+		`stepwell_doubts_total{action="leave",step="queued",task="pending"} 1`,
+		`stepwell_purged_runs_total 7`,
+		`stepwell_audit_mismatches_total 1`,
+		`stepwell_operations_total{verb="cancel"} 1`,
 		`stepwell_sweep_lag_seconds 3`,
 		`stepwell_abandoned_handlers 1`,
 	} {
