@@ -79,7 +79,8 @@ func (s *Store) createCall(run *dag.NewRun) (call, error) {
 	}
 	return s.call("create_run", at, labels,
 		run.ID, run.Key, run.Fingerprint, at.workflow, run.Graph.Version, run.Graph.Digest, string(run.Input),
-		run.Timeout.Milliseconds(), millis(run.StartAt), labelsJSON, run.CorrelationID, run.TraceParent), nil
+		run.Timeout.Milliseconds(), millis(run.StartAt), labelsJSON, run.CorrelationID, run.TraceParent,
+		run.Keep.Milliseconds(), run.KeepFailed.Milliseconds()), nil
 }
 
 // create calls create_run; found is false when the partition does not know the definition yet.

@@ -61,7 +61,7 @@ func (k keyspace) kindOf(key string) string {
 		return kindString
 	case "log":
 		return kindList
-	case "agenda", "claims", "doubts", "dlq", "idx":
+	case "agenda", "claims", "doubts", "dlq", "idx", "sweepers":
 		return kindZset
 	}
 	if rest == "wf" {

@@ -49,16 +49,16 @@ type keyForm struct {
 // keyForms is the whole schema. [keyspace.key] builds the keys by these names.
 func keyForms() []keyForm {
 	forms := []keyForm{
-		{"run", kindHash, "a run: workflow version def state key total active completed bytes timeout created_at start_at started_at finished_at deadline labels correlation_id trace_parent ops"},
+		{"run", kindHash, "a run: workflow version def state key total active completed bytes timeout created_at start_at started_at finished_at deadline remaining keep keep_failed labels correlation_id trace_parent ops"},
 		{"input", kindString, "the run's input, JSON, opaque"},
 		{"output", kindHash, "step → output, JSON, opaque"},
-		{"steps", kindHash, "<step>:<field>: state epoch claim lease leaving done dead due attempts failures crashes gen error worker queued_at started_at finished_at, and the number of settled parents by outcome, ok skip fail; a step without state is pending"},
+		{"steps", kindHash, "<step>:<field>: state epoch claim lease leaving done dead due attempts failures crashes gen error seen worker queued_at started_at finished_at, and the number of settled parents by outcome, ok skip fail; a step without state is pending"},
 		{"log", kindList, "history, oldest first, the last 1,000 lines: JSON [ms, event, step, epoch, attempt, worker, code, message, actor], empty ends cut off"},
 		{"def", kindHash, "a frozen graph: graph (as a whole, for readers) total roots steps, and for each step step:<step> children:<step> config:<step>"},
 		{"idem", kindHash, "the run of an idempotency key, and the fingerprint of its request"},
-		{"agenda", kindZset, "what is to be done, by time: send:ID:step:epoch to hand over, end:ID deadline"},
+		{"agenda", kindZset, "what is to be done, by time: send:ID:step:epoch to hand over, end:ID deadline, purge:ID end of retention"},
 		{"claims", kindZset, "ID:step of every running step, by the end of its lease"},
-		{"doubts", kindZset, "ID:step of every handed-over step, by when to look whether its task still exists"},
+		{"doubts", kindZset, "ID:step of every handed-over queued or retrying step, by when to look whether its task still exists"},
 		{"dlq", kindZset, "ID:step of every failed step, by the time of failure"},
 		{"idx_all", kindZset, "every run, by creation"},
 	}
@@ -72,6 +72,8 @@ func keyForms() []keyForm {
 		keyForm{"workflow", kindHash, "version → registration, JSON"},
 		keyForm{"workflows", kindSet, "names of all registered workflows"},
 		keyForm{"workers", kindHash, "worker → its last heartbeat, JSON"},
+		keyForm{"sweepers", kindZset, "processes that sweep, by until when they count as there"},
+		keyForm{"sweep", kindHash, "group of partitions → the sweeper that works on it"},
 	)
 }
 
@@ -89,7 +91,7 @@ type keyspace struct{ prefix string }
 // key returns the key that a header of a script calls name.
 func (k keyspace) key(name string, at place) string {
 	switch name {
-	case "install", "workers":
+	case "install", "workers", "sweepers", "sweep":
 		return k.global() + name
 	case "workflow":
 		return k.global() + "wf:" + at.workflow
@@ -135,27 +137,6 @@ func (k keyspace) global() string { return "{" + k.prefix + "}:" }
 // sendMember is the entry of a delivery in the agenda.
 func sendMember(d dag.Delivery) string {
 	return "send:" + d.Run + ":" + d.Step + ":" + strconv.Itoa(d.Epoch)
-}
-
-// agendaEntry is a member of the agenda: a delivery to hand over, or the run that reaches its deadline.
-type agendaEntry struct {
-	delivery dag.Delivery
-	end      string
-}
-
-func parseAgenda(member string) (agendaEntry, error) {
-	parts := strings.Split(member, ":")
-	switch {
-	case parts[0] == "end" && len(parts) == 2:
-		return agendaEntry{end: parts[1]}, nil
-	case parts[0] == "send" && len(parts) == 4:
-		epoch, err := strconv.Atoi(parts[3])
-		if err != nil {
-			return agendaEntry{}, fmt.Errorf("agenda entry %q: epoch: %w", member, err)
-		}
-		return agendaEntry{delivery: dag.Delivery{Run: parts[1], Step: parts[2], Epoch: epoch}}, nil
-	}
-	return agendaEntry{}, fmt.Errorf("agenda entry %q is of no known kind", member)
 }
 
 // stepMember is a step in claims, doubts and dlq.

@@ -303,19 +303,19 @@ func (s *Store) Stats(ctx context.Context) (dag.StoreStats, error) {
 func (s *Store) lag(ctx context.Context) (time.Duration, error) {
 	calls := make([]call, dag.Partitions)
 	for p := range calls {
-		calls[p] = s.call("due", place{partition: p}, nil, 0)
+		calls[p] = s.call("due", place{partition: p}, nil, 0, 0)
 	}
 	replies, err := s.runAll(ctx, calls)
 	if err != nil {
 		return 0, err
 	}
 	var worst time.Duration
-	for _, r := range replies {
-		due, _, _, err := readDue(r)
+	for i, r := range replies {
+		p, err := readDue(r, i)
 		if err != nil {
 			return 0, err
 		}
-		worst = max(worst, due.Lag)
+		worst = max(worst, p.due.Lag)
 	}
 	return worst, nil
 }

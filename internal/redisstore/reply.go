@@ -156,6 +156,9 @@ func flag(b bool) string {
 	return ""
 }
 
+// timeOr0 reads a time that may be absent.
+func (r *reply) timeOr0() time.Time { return instant(int64(r.intOr0())) }
+
 // intOr0 reads a number that may be absent.
 func (r *reply) intOr0() int {
 	if len(r.values) > 0 && r.values[0] == nil {
@@ -163,4 +166,16 @@ func (r *reply) intOr0() int {
 		return 0
 	}
 	return r.int()
+}
+
+// operated reads what lib/operator.lua wrote.
+func (r *reply) operated(run, def string) (dag.Operated, error) {
+	o := dag.Operated{
+		Reply: word(r, dag.ReplyOK, dag.ReplyAlready, dag.ReplyConflict, dag.ReplyTooBig, dag.ReplyNoRun),
+		Run:   dag.RunState(r.text()), Step: dag.StepState(r.text()),
+	}
+	traceParent := r.text()
+	o.Sends = r.sends(run, def, traceParent)
+	r.each(func(e *reply) { o.Stale = append(o.Stale, dag.Delivery{Run: run, Step: e.text(), Epoch: e.int()}) })
+	return o, r.err
 }

@@ -148,8 +148,10 @@ func TestRepliesAreThoseOfTheHeader(t *testing.T) {
 	commands := regexp.MustCompile(`redis\.call\('[A-Z]+'`)
 	for _, s := range readSources(t) {
 		body := s.body
-		if slices.Contains(strings.Fields(s.headerLine("Uses")), "answer") {
-			body += libraries["answer"]
+		for _, piece := range []string{"answer", "operator", "by_hand"} { // those that reply for a verb
+			if slices.Contains(strings.Fields(s.headerLine("Uses")), piece) {
+				body += libraries[piece]
+			}
 		}
 		got := map[string]bool{}
 		for _, m := range quoted.FindAllStringSubmatch(commands.ReplaceAllString(body, ""), -1) {

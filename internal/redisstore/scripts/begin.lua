@@ -35,7 +35,7 @@ local outputs = #parents > 0 and redis.call('HMGET', s.output, unpack(parents)) 
 if not mine then
   local member = id .. ':' .. step
   write_step(s, t, {
-    state = 'running', claim = nonce, lease = s.now + ttl, attempts = t.attempts + 1, started_at = s.now, worker = worker, due = 0, leaving = '',
+    state = 'running', claim = nonce, lease = s.now + ttl, attempts = t.attempts + 1, started_at = s.now, worker = worker, due = 0, leaving = '', seen = 0,
   })
   if redis.call('ZREM', s.agenda, 'send:' .. member .. ':' .. epoch) == 0 then redis.call('ZREM', s.doubts, member) end
   redis.call('ZADD', s.claims, t.lease, member)

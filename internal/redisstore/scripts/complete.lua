@@ -3,7 +3,7 @@
 -- ARGV: id step nonce body max_bytes
 -- Returns: OK | OK_ALREADY | FENCED | TOOBIG, each with step_state run_state wait trace_parent sends
 -- OOM: allow
--- Uses: now log run step def queue settle end_test answer
+-- Uses: now log run step def unsend queue settle end_run end_test answer
 local id, step, nonce, body, max_bytes = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local s = {
   id = id, now = now(), run = KEYS[1], output = KEYS[2], steps = KEYS[3], log = KEYS[4], def = KEYS[5], agenda = KEYS[6],

@@ -3,7 +3,7 @@
 -- ARGV: id step nonce failure delay
 -- Returns: OK | OK_ALREADY | FENCED, each with step_state run_state wait trace_parent sends
 -- OOM: allow
--- Uses: now log run step def queue settle end_test fail_step answer
+-- Uses: now log run step def unsend queue settle end_run end_test fail_step answer
 local id, step, nonce, failure, delay = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local s = {
   id = id, now = now(), run = KEYS[1], steps = KEYS[2], log = KEYS[3], def = KEYS[4], agenda = KEYS[5], claims = KEYS[6],

@@ -1,10 +1,12 @@
--- later moves a send entry, if it is still there.
--- KEYS: agenda
--- ARGV: member delay
+-- later moves entries that are still there: to a time after now.
+-- KEYS: agenda claims doubts
+-- ARGV: delay members...
 -- Returns: OK
 -- OOM: allow
 -- Uses: now
-local member, delay = ARGV[1], tonumber(ARGV[2])
-local s = {agenda = KEYS[1]}
-redis.call('ZADD', s.agenda, 'XX', now() + delay, member)
+local delay = ARGV[1]
+local s = {now = now(), agenda = KEYS[1], claims = KEYS[2], doubts = KEYS[3]}
+for i = 2, #ARGV do
+  for _, set in ipairs({s.agenda, s.claims, s.doubts}) do redis.call('ZADD', set, 'XX', s.now + delay, ARGV[i]) end
+end
 return {'OK'}

@@ -3,7 +3,7 @@
 -- ARGV: id step state epoch nonce crash delay
 -- Returns: OK | RACED | ALIVE, each with step_state run_state wait trace_parent sends
 -- OOM: allow
--- Uses: now log run step def queue settle end_test fail_step failure answer
+-- Uses: now log run step def unsend queue settle end_run end_test fail_step failure answer
 local id, step, state, epoch, nonce = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local crash, delay = ARGV[6], tonumber(ARGV[7])
 local s = {
@@ -29,7 +29,7 @@ if state == 'running' and crash == '1' and t.leaving ~= '1' then
   event = 'crashed'
 end
 if event == 'crashed' and t.crashes >= 3 and s.state ~= 'cancelling' then
-  local message = 'the worker process died 3 times in a row while it ran this step; last worker ' .. t.worker
+  local message = 'the worker process died 3 times while it ran this step; last worker ' .. t.worker .. ', last attempt ' .. t.attempts
   log(s, event, t)
   fail_step(s, t, children, failure('POISON', message), 'POISON', message)
   return answer(s, t, 'OK')

@@ -3,7 +3,7 @@
 -- ARGV: id step nonce
 -- Returns: OK | OK_ALREADY | FENCED, each with step_state run_state wait trace_parent sends
 -- OOM: allow
--- Uses: now log run step def queue end_test answer
+-- Uses: now log run step def unsend queue end_run end_test answer
 local id, step, nonce = ARGV[1], ARGV[2], ARGV[3]
 local s = {
   id = id, now = now(), run = KEYS[1], steps = KEYS[2], log = KEYS[3], def = KEYS[4], agenda = KEYS[5], claims = KEYS[6],

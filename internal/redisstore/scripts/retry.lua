@@ -3,62 +3,40 @@
 -- ARGV: id step nonce actor reason
 -- Returns: OK | OK_ALREADY | CONFLICT | NORUN, each with run_state step_state trace_parent sends stale
 -- OOM: allow
--- Uses: now log run step def queue
+-- Uses: now log run step def unsend queue operator open_run failed
 -- Longer than most: nothing may be written before every step that it names has been looked at.
 local id, step, nonce, actor, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local s = {
   id = id, now = now(), run = KEYS[1], steps = KEYS[2], log = KEYS[3], def = KEYS[4], agenda = KEYS[5], doubts = KEYS[6],
-  dlq = KEYS[7], idx_running = KEYS[8], idx_failed = KEYS[9],
+  dlq = KEYS[7], idx_running = KEYS[8], idx_failed = KEYS[9], stale = {},
 }
-read_run(s)
-local function say(reply, state) return {reply, s.state, state, s.trace, s.sends, {}} end
-if s.state == '' then return say('NORUN', '') end
-local ops = redis.call('HGET', s.run, 'ops') or ''
-if string.find(',' .. ops .. ',', ',' .. nonce .. ',', 1, true) then return say('OK_ALREADY', '') end
-local now_at = ''
-if step ~= '' and step_def(s, step) then
-  now_at = read_step(s, step).state
-  if now_at == '' then now_at = 'pending' end
-end
-if s.state ~= 'running' and s.state ~= 'failed' and s.state ~= 'paused' then return say('CONFLICT', now_at) end
-if step ~= '' and now_at ~= 'failed' and now_at ~= 'retrying' then return say('CONFLICT', now_at) end
+local no = asked(s, nonce)
+if no then return no end
+local state = state_of(s, step)
+if s.state ~= 'running' and s.state ~= 'failed' and s.state ~= 'paused' then return operated(s, 'CONFLICT', state) end
+if step ~= '' and state ~= 'failed' and state ~= 'retrying' then return operated(s, 'CONFLICT', state) end
 local targets = {}
 for _, name in ipairs(step ~= '' and {step} or steps_of(s)) do
   if step ~= '' or redis.call('HGET', s.steps, name .. ':state') == 'failed' then
     local t, frozen = read_step(s, name), step_def(s, name)
-    t.handler, t.queue, t.was = frozen.handler, frozen.queue, t.state
-    t.children = t.was == 'failed' and children_of(s, name) or {}
-    for _, child in ipairs(t.children) do
-      if redis.call('HGET', s.steps, child.name .. ':state') then return say('CONFLICT', now_at) end
-    end
+    t.handler, t.queue, t.children = frozen.handler, frozen.queue, children_of(s, name)
+    if children_begun(s, t) then return operated(s, 'CONFLICT', state) end
     targets[#targets + 1] = t
   end
 end
-if #targets == 0 then return say('CONFLICT', '') end
+if #targets == 0 then return operated(s, 'CONFLICT') end
 
-if s.state == 'failed' then
-  local deadline = s.now + redis.call('HGET', s.run, 'timeout')
-  redis.call('HDEL', s.run, 'finished_at')
-  redis.call('HSET', s.run, 'deadline', deadline)
-  redis.call('ZADD', s.agenda, deadline, 'end:' .. id)
-  move_run(s, 'running')
-end
-local answer = say('OK', '')
+if s.state == 'failed' then open_run(s) end
 for _, t in ipairs(targets) do
-  if t.was == 'failed' then
-    for _, child in ipairs(t.children) do redis.call('HINCRBY', s.steps, child.name .. ':fail', -1) end
-    redis.call('ZREM', s.dlq, id .. ':' .. t.name)
-    s.active = s.active + 1
+  s.stale[#s.stale + 1] = {t.name, t.epoch}
+  if t.state == 'failed' then
+    take_back(s, t)
     if t.error ~= '' and cjson.decode(t.error).refused then write_step(s, t, {gen = t.gen + 1}) end
   end
-  answer[6][#answer[6] + 1] = {t.name, t.epoch}
   write_step(s, t, {failures = 0, crashes = 0, dead = '', error = '', done = '', finished_at = 0})
   queue(s, t, 0)
   log(s, 'retried', t, '', reason, actor)
 end
-local kept = {}
-for op in string.gmatch(ops, '[^,]+') do kept[#kept + 1] = op end
-kept[#kept + 1] = nonce
 write_run(s)
-redis.call('HSET', s.run, 'ops', table.concat(kept, ',', math.max(1, #kept - 15)))
-return answer
+remember(s, nonce)
+return operated(s, 'OK')

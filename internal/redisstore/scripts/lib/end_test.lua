@@ -4,8 +4,6 @@ local function end_test(s)
   if s.active > 0 then return end
   local to = 'failed'
   if s.completed == s.total then to = 'succeeded' elseif s.state == 'cancelling' then to = 'cancelled' end
-  redis.call('HSET', s.run, 'finished_at', s.now)
-  redis.call('ZREM', s.agenda, 'end:' .. s.id)
-  move_run(s, to)
+  end_run(s, to)
   log(s, 'run_' .. to)
 end

@@ -2,11 +2,12 @@
 local function read_step(s, name)
   local n = name .. ':'
   local v = redis.call('HMGET', s.steps, n .. 'state', n .. 'epoch', n .. 'claim', n .. 'lease', n .. 'leaving', n .. 'done', n .. 'dead',
-    n .. 'due', n .. 'attempts', n .. 'failures', n .. 'crashes', n .. 'gen', n .. 'error', n .. 'worker', n .. 'finished_at')
+    n .. 'due', n .. 'attempts', n .. 'failures', n .. 'crashes', n .. 'gen', n .. 'error', n .. 'worker', n .. 'finished_at', n .. 'seen')
   return {
     name = name, state = v[1] or '', epoch = (v[2] or 0) + 0, claim = v[3] or '', lease = (v[4] or 0) + 0, leaving = v[5] or '',
     done = v[6] or '', dead = v[7] or '', due = (v[8] or 0) + 0, attempts = (v[9] or 0) + 0, failures = (v[10] or 0) + 0,
     crashes = (v[11] or 0) + 0, gen = (v[12] or 0) + 0, error = v[13] or '', worker = v[14] or '', finished_at = (v[15] or 0) + 0,
+    seen = (v[16] or 0) + 0,
   }
 end
 
