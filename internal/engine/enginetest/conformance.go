@@ -35,5 +35,9 @@ func scenarios() []scenario {
 	all = append(all, agendaScenarios()...)
 	all = append(all, reissueScenarios()...)
 	all = append(all, retryScenarios()...)
+	all = append(all, settledScenarios()...)
+	all = append(all, holdScenarios()...)
+	all = append(all, repairScenarios()...)
+	all = append(all, retentionScenarios()...)
 	return append(all, readScenarios()...)
 }

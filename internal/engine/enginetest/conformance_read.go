@@ -22,6 +22,7 @@ func readScenarios() []scenario {
 		{"log/the last thousand", readLongLog},
 		{"graph/as it was started", readGraph},
 		{"dead letters/latest first, page by page", readDeadLetters},
+		{"dead letters/some", readSomeDeadLetters},
 		{"stats/counts", readStats},
 		{"catalogue/workflows", catalogWorkflows},
 		{"catalogue/workers", catalogWorkers},
@@ -170,7 +171,12 @@ func readGraph(s *script) {
 // letters reads all pages and returns run:step in their order.
 func (s *script) letters(workflow string, limit int) []string {
 	s.t.Helper()
-	list, q := []string{}, dag.DeadLetterQuery{Workflow: workflow, Limit: limit}
+	return s.lettersOf(dag.DeadLetterQuery{Workflow: workflow, Limit: limit})
+}
+
+func (s *script) lettersOf(q dag.DeadLetterQuery) []string {
+	s.t.Helper()
+	list, limit := []string{}, q.Limit
 	for {
 		page, err := s.letterPage(q)
 		s.want("error", err, nil)
@@ -201,7 +207,9 @@ func readDeadLetters(s *script) {
 			g = two
 		}
 		// Runs of one millisecond in three partitions: the order among them is by name, downwards.
-		s.start(g, func(r *dag.NewRun) { r.ID = dag.NewRunID(i%3, strings.Repeat("0", 25)+strconv.Itoa(i)) })
+		s.start(g, func(r *dag.NewRun) {
+			r.ID, r.CorrelationID = dag.NewRunID(i%3, strings.Repeat("0", 25)+strconv.Itoa(i)), "corr"
+		})
 		if i%2 == 0 {
 			s.advance(time.Second)
 		}
@@ -229,9 +237,43 @@ func readDeadLetters(s *script) {
 	s.want("error", err, nil)
 	run, step, _ := strings.Cut(want[0], ":")
 	s.want("a letter", page.Letters, []dag.DeadLetter{{
-		Run: run, Step: step, Workflow: s.state.Runs[run]["workflow"], Attempts: 1, Worker: worker, FailedAt: time.UnixMilli(s.state.DLQ[want[0]]),
+		Run: run, Step: step, Workflow: s.state.Runs[run]["workflow"], Attempts: 1, Worker: worker,
+		StartedAt: time.UnixMilli(s.state.DLQ[want[0]]), FailedAt: time.UnixMilli(s.state.DLQ[want[0]]), CorrelationID: "corr",
 		Error: dag.StepError{Code: "NO", Message: "it is broken", Refused: step == "b"},
 	}})
+}
+
+func readSomeDeadLetters(s *script) {
+	s.start(compile(s.t, "some1", "a", "b"), nil)
+	s.breaks("a", false)
+	s.stumbles("b", time.Second)
+	s.advance(time.Second)
+	s.bury(s.archived("b"))
+	first := s.run
+	s.start(compile(s.t, "some2", "a", "b"), nil)
+	s.advance(time.Second)
+	s.breaks("a", false)
+	t1, t2 := Epoch().Add(time.Second), Epoch().Add(2*time.Second)
+	oldest, middle, latest := first+":a", first+":b", s.run+":a"
+	for what, q := range map[string]struct {
+		query dag.DeadLetterQuery
+		want  []string
+	}{
+		"all":                    {dag.DeadLetterQuery{}, []string{latest, middle, oldest}},
+		"of a step":              {dag.DeadLetterQuery{Step: "a"}, []string{latest, oldest}},
+		"of no step":             {dag.DeadLetterQuery{Step: "c"}, []string{}},
+		"of a code":              {dag.DeadLetterQuery{Code: dag.CodeArchived}, []string{middle}},
+		"of a step and workflow": {dag.DeadLetterQuery{Step: "a", Workflow: "test/some1"}, []string{oldest}},
+		"after, that instant in": {dag.DeadLetterQuery{After: t1}, []string{latest, middle}},
+		"before, without it":     {dag.DeadLetterQuery{Before: t2}, []string{middle, oldest}},
+		"between":                {dag.DeadLetterQuery{After: t1, Before: t2}, []string{middle}},
+		"between nothing":        {dag.DeadLetterQuery{After: t1, Before: t1}, []string{}},
+	} {
+		for _, limit := range []int{1, 100} {
+			q.query.Limit = limit
+			s.want(what+" in pages of "+strconv.Itoa(limit), s.lettersOf(q.query), q.want)
+		}
+	}
 }
 
 func (s *script) stats() dag.StoreStats {

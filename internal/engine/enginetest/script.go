@@ -175,6 +175,30 @@ func (s *script) asSeen(step string, crash bool, delay time.Duration) dag.Reissu
 	}
 }
 
+// archived asks to bury the step as it is now.
+func (s *script) archived(step string) dag.BuryRequest {
+	return dag.BuryRequest{
+		Delivery: s.delivery(step), Def: s.graph.Digest, State: s.step(step).step(),
+		Error: dag.StepError{Code: dag.CodeArchived, Message: "a person archived its task"},
+	}
+}
+
+// look is a look at the task of the step's present delivery.
+func (s *script) look(step string, after time.Duration, active bool) dag.Look {
+	return dag.Look{Delivery: s.delivery(step), After: after, Active: active}
+}
+
+// send is a send of a step of the run.
+func (s *script) send(step string, epoch int) dag.Send {
+	return dag.Send{
+		Delivery: dag.Delivery{Run: s.run, Step: step, Epoch: epoch}, Def: s.graph.Digest, Handler: "test." + step, Queue: "q-" + step,
+		TraceParent: "00-trace",
+	}
+}
+
+// lastLine is the last line of the run's log.
+func (s *script) lastLine() string { return s.state.Logs[s.run][len(s.state.Logs[s.run])-1] }
+
 // dies claims a step, lets the lease run out and declares the claim dead.
 func (s *script) dies(step string) (dag.ClaimRef, dag.Settled) {
 	s.t.Helper()
