@@ -4,7 +4,6 @@ package crashpoint_test
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -24,57 +23,64 @@ const (
 	envPoints = "SW_CRASHPOINTS"
 )
 
-// TestEveryCrashPoint is the proof. SW_CRASHPOINTS=all tries every point; otherwise, of points that differ only in the step, one is drawn for
-// each fault, always the same.
-func TestEveryCrashPoint(t *testing.T) {
+// TestCrashPoints is the proof, and its controls beside it: most of the time goes by in waiting.
+func TestCrashPoints(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
+	for _, part := range []struct {
+		name string
+		test func(*testing.T, *stage)
+	}{
+		{"every point", everyPoint},
+		{"without sweeper", withoutSweeper},
+		{"without effect key", withoutKey},
+		{"broken state", brokenState},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.test(t, s) })
+	}
+}
+
+// everyPoint tries every point with SW_CRASHPOINTS=all. Otherwise, of points that differ only in the step, it draws one for each fault, always
+// the same.
+func everyPoint(t *testing.T, s *stage) {
+	t.Parallel()
 	began := time.Now()
 	var trials []trial
 	points := 0
 	for _, flow := range []string{flowLinear, flowDiamond} {
 		recorded := s.rehearse(t, flow)
+		names := make([]string, len(recorded))
+		for i, p := range recorded {
+			names[i] = p.String()
+		}
+		t.Logf("%s: %d points in this order:\n%s", flow, len(names), strings.Join(names, "\n"))
 		points += len(recorded)
 		trials = append(trials, cases(flow, recorded)...)
 	}
-	if os.Getenv("DRY")!="" {return}
 	chosen := trials
 	if os.Getenv(envPoints) != "all" {
 		chosen = draw(trials)
 	}
-	outcomes := s.playAll(t, chosen, maxTries)
+	outcomes := s.playAll(t, chosen)
 	s.judge(t, outcomes)
 	report(t, trials, outcomes)
 	t.Logf("%d points, %d cases, %d of them tried, in %.0f s", points, len(trials), len(chosen), time.Since(began).Seconds())
 }
 
 // rehearse plays a run without faults twice, the first time for Redis to learn all scripts, and returns the points of the second.
-func (s *stage) rehearse(t *testing.T, flow string) []point {
+func (s *stage) rehearse(t *testing.T, flow string, off ...string) []point {
 	t.Helper()
 	var o outcome
 	for range 2 {
-		if o = s.play(t.Context(), t, trial{flow: flow, late: true}, func() {}); o.err != nil {
+		if o = s.play(t.Context(), t, trial{flow: flow, late: true, off: off}, func() {}); o.err != nil {
 			t.Fatalf("%s without a fault: %v", flow, o.err)
 		}
 	}
-	if err := s.effectsOf(t.Context(), &o); err != nil {
-		t.Fatalf("%s without a fault: %v", flow, err)
+	outcomes := []outcome{o}
+	if s.addEffects(t, outcomes); outcomes[0].err != nil {
+		t.Fatalf("%s without a fault: %v", flow, outcomes[0].err)
 	}
-	names := make([]string, len(o.points))
-	for i, p := range o.points {
-		names[i] = p.String()
-	}
-	t.Logf("%s, run %s, %d points in this order:\n%s", flow, o.run, len(names), strings.Join(names, "\n"))
 	return o.points
-}
-
-// effectsOf checks that a run had each effect once.
-func (s *stage) effectsOf(ctx context.Context, o *outcome) error {
-	all, err := s.effects(ctx)
-	if err == nil && all[o.run] != want(o.flow) {
-		err = fmt.Errorf("run %s had the effects %+v, want %+v", o.run, all[o.run], want(o.flow))
-	}
-	return err
 }
 
 // cases are all faults at all points.
@@ -115,33 +121,42 @@ func draw(all []trial) []trial {
 	return chosen
 }
 
-// playAll plays trials side by side, those first that take long.
-func (s *stage) playAll(t *testing.T, trials []trial, tries int) []outcome {
+// playAll plays trials side by side, those first that take long, and returns what became of each.
+func (s *stage) playAll(t *testing.T, trials []trial) []outcome {
 	t.Helper()
-	patience := func(t trial) int { return slices.Index([]string{"begin", dequeueTask}, t.aim.name) }
-	trials = slices.Clone(trials)
-	slices.SortStableFunc(trials, func(a, b trial) int { return cmp.Compare(patience(b), patience(a)) })
+	order := make([]int, len(trials))
+	for i := range order {
+		order[i] = i
+	}
+	patience := func(i int) int { return slices.Index([]string{"begin", dequeueTask}, trials[i].aim.name) }
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(patience(b), patience(a)) })
 	outcomes := make([]outcome, len(trials))
 	slots := make(chan struct{}, atOnce)
 	var all sync.WaitGroup
-	for i, tr := range trials {
+	for _, i := range order {
 		slots <- struct{}{}
 		all.Go(func() {
 			var once sync.Once
 			free := func() { once.Do(func() { <-slots }) }
 			defer free()
-			for n := 1; n <= tries; n++ {
-				outcomes[i] = s.play(t.Context(), t, tr, free)
-				outcomes[i].tries = n
-				if outcomes[i].reached || outcomes[i].err != nil {
-					return
-				}
-				tr.late = true // the point may be one of asynq's heartbeat
-			}
+			outcomes[i] = s.playUntilReached(t, trials[i], free)
 		})
 	}
 	all.Wait()
 	return outcomes
+}
+
+func (s *stage) playUntilReached(t *testing.T, tr trial, quiet func()) (o outcome) {
+	t.Helper()
+	for n := range maxTries {
+		o = s.play(t.Context(), t, tr, quiet)
+		o.tries = n + 1
+		if o.reached || o.err != nil {
+			break
+		}
+		tr.late = true // the point may be one of asynq's heartbeat
+	}
+	return o
 }
 
 // judge reports every case that went wrong, and faults that did not happen.
@@ -185,8 +200,8 @@ func (s *stage) addEffects(t *testing.T, outcomes []outcome) {
 	}
 	for i := range outcomes {
 		o := &outcomes[i]
-		if o.err == nil && o.reached && all[o.run] != want(o.flow) {
-			o.err = fmt.Errorf("run %s had the effects %+v, want %+v", o.run, all[o.run], want(o.flow))
+		if o.err == nil && o.run != "" && all[o.run] != want(o.flow) {
+			o.err = fmt.Errorf("%w: run %s had %+v, want %+v", errEffects, o.run, all[o.run], want(o.flow))
 		}
 	}
 }

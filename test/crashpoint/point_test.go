@@ -39,7 +39,9 @@ func (k kind) String() string { return strings.TrimSuffix(k.name+" "+k.step, " "
 func outside(call string) kind { return kind{name: "outside " + call} }
 
 // isScript tells whether it is a script, ours or asynq's, or an outside call: what every fault must have met.
-func (k kind) isScript() bool { return !strings.Contains(k.name, " ") || strings.HasPrefix(k.name, "outside ") }
+func (k kind) isScript() bool {
+	return !strings.Contains(k.name, " ") || strings.HasPrefix(k.name, "outside ")
+}
 
 // writesQueue tells whether it changes something of asynq's beside its scripts.
 func (k kind) writesQueue() bool {

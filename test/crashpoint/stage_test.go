@@ -45,7 +45,7 @@ type stage struct {
 	mails           *demo.MailSink
 	shop            *checkout.Shop
 	stock           map[int64]int64 // on the shelves at first, by product
-	control         string // URL
+	directors       string          // URL
 
 	mu     sync.Mutex
 	actors map[string]*actor // by number
@@ -79,7 +79,7 @@ func newStage(t *testing.T) *stage {
 		}
 	})
 	s.openGateway(t)
-	s.openControl(t)
+	s.openDirectors(t)
 	return s
 }
 
@@ -103,7 +103,7 @@ func (s *stage) openShop(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.shop.Close(); err != nil {
+		if err := errors.Join(s.shelves(context.WithoutCancel(t.Context())), s.shop.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -140,10 +140,10 @@ func (s *stage) openGateway(t *testing.T) {
 	})
 }
 
-func (s *stage) openControl(t *testing.T) {
+func (s *stage) openDirectors(t *testing.T) {
 	t.Helper()
 	l := listen(t)
-	s.control = "http://" + l.Addr().String()
+	s.directors = "http://" + l.Addr().String()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{actor}/{what}", func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -201,7 +201,7 @@ func (s *stage) enter(p part) (*actor, error) {
 	s.actors[name] = a
 	s.mu.Unlock()
 	proc, err := demo.StartProcess(name+" "+p.role, demo.Command{Binary: s.binary, LogDir: s.dir, Env: []string{
-		envRole + "=" + p.role, envRedis + "=" + p.redis, envPrefix + "=" + p.prefix, envStage + "=" + s.control + "/" + name,
+		envRole + "=" + p.role, envRedis + "=" + p.redis, envPrefix + "=" + p.prefix, envStage + "=" + s.directors + "/" + name,
 		envGateway + "=" + s.gateway, envMail + "=" + s.mails.Addr, envShop + "=" + s.dsn(), envFlow + "=" + p.flow, envOff + "=" + strings.Join(p.off, ","),
 		"GOMAXPROCS=2",
 	}})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,12 @@ const (
 // endLimit is the longest time from a fault to the end of the run. Most take the TTL and a second. A task that asynq believes to be in work comes
 // back when asynq's lease of 30 s is over for 30 s and its scan, once a minute, finds it; then 5 s pass before it is delivered.
 const endLimit = 150 * time.Second
+
+// What may be wrong with a run.
+var (
+	errStuck   = errors.New("the run did not end")
+	errEffects = errors.New("not every effect came once")
+)
 
 // trial is one run with one fault, or without.
 type trial struct {
@@ -185,7 +192,7 @@ func (s *stage) finish(ctx context.Context, o *outcome, victim, survivor *actor)
 			break
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("run %s did not end within %s: %s\n%s", o.run, o.limit, s.describe(ctx, o), survivor.process.Tail())
+			return fmt.Errorf("%w within %s: run %s: %s\n%s", errStuck, o.limit, o.run, s.describe(ctx, o), survivor.process.Tail())
 		}
 		wait(ctx, look)
 	}
@@ -207,6 +214,39 @@ func (s *stage) sound(ctx context.Context, o *outcome) error {
 	}
 	if err := enginetest.Check(state, s.graphs[o.flow]); err != nil {
 		return fmt.Errorf("state of run %s: %w", o.run, err)
+	}
+	return o.counted(state)
+}
+
+// counted checks how often steps were tried: a lost answer is neither a crash nor, unless a handler was told of it, a failure, and no handler
+// runs again but those that were killed or told so.
+func (o *outcome) counted(state enginetest.State) error {
+	var attempts, failures, crashes int
+	for _, step := range state.Steps[o.run] {
+		for name, n := range map[string]*int{"attempts": &attempts, "failures": &failures, "crashes": &crashes} {
+			if step[name] != "" {
+				v, err := strconv.Atoi(step[name])
+				if err != nil {
+					return fmt.Errorf("run %s: %s: %w", o.run, name, err)
+				}
+				*n += v
+			}
+		}
+	}
+	told, killed := 0, 0
+	switch {
+	case o.aim == nil:
+	case o.aim.fault != loseReply:
+		killed = 1
+		if o.flow == flowDiamond {
+			killed = 2 // steps at once
+		}
+	case strings.HasPrefix(o.aim.name, "outside "):
+		told = 1
+	}
+	if failures != told || crashes > killed || attempts != len(state.Steps[o.run])+failures+crashes {
+		return fmt.Errorf("run %s: %d attempts, %d failures, %d crashes of %d steps; history:\n%s",
+			o.run, attempts, failures, crashes, len(state.Steps[o.run]), strings.Join(state.Logs[o.run], "\n"))
 	}
 	return nil
 }
