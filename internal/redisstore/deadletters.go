@@ -14,10 +14,13 @@ import (
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
-// maxRounds bounds the work of one page when a filter drops most letters: the page is then short, and its cursor goes on.
-const maxRounds = 20
+// A filter is applied while a page is read. These bound the work of one page when it drops most letters: the page is then short, and its cursor goes on.
+const (
+	maxRounds   = 10
+	filterChunk = 200 // letters a round
+)
 
-// letterRef is an entry of a dlq. Pages go by time, the latest first, then by member, the greatest first.
+// letterRef is an entry of a dlq, or of a list of runs. Pages of dead letters go by time, the latest first, then by member, the greatest first.
 type letterRef struct {
 	at     int64 // ms
 	member string
@@ -27,30 +30,34 @@ func (l letterRef) compare(o letterRef) int {
 	return cmp.Or(cmp.Compare(o.at, l.at), strings.Compare(o.member, l.member))
 }
 
-// DeadLetters implements [engine.Reads]. A page may be shorter than the limit and still have a next one.
+// DeadLetters implements [engine.Reads]. A page may be shorter than the limit, even empty, and still have a next one.
 func (s *Store) DeadLetters(ctx context.Context, q dag.DeadLetterQuery) (dag.DeadLetterPage, error) {
 	after, err := parseCursor(q.Cursor)
 	if err != nil {
 		return dag.DeadLetterPage{}, err
 	}
+	chunk := q.Limit
+	if q.Workflow != "" || q.Step != "" || q.Code != "" {
+		chunk = max(chunk, filterChunk)
+	}
 	var page dag.DeadLetterPage
 	for range maxRounds {
-		refs, err := s.letterRefs(ctx, after, q.Limit+1)
+		refs, err := s.letterRefs(ctx, &q, after, chunk+1)
 		if err != nil {
 			return dag.DeadLetterPage{}, fmt.Errorf("list dead letters: %w", err)
 		}
-		more := len(refs) > q.Limit
-		refs = refs[:min(len(refs), q.Limit)]
+		more := len(refs) > chunk
+		refs = refs[:min(len(refs), chunk)]
 		letters, err := s.letters(ctx, refs)
 		if err != nil {
 			return dag.DeadLetterPage{}, fmt.Errorf("read dead letters: %w", err)
 		}
-		for i, l := range letters {
+		for i := range letters {
 			after = &refs[i]
-			if l.Workflow == "" || (q.Workflow != "" && l.Workflow != q.Workflow) {
+			if !selected(&q, &letters[i]) {
 				continue
 			}
-			page.Letters = append(page.Letters, l)
+			page.Letters = append(page.Letters, letters[i])
 			if len(page.Letters) == q.Limit {
 				more = more || i < len(letters)-1
 				break
@@ -67,19 +74,33 @@ func (s *Store) DeadLetters(ctx context.Context, q dag.DeadLetterQuery) (dag.Dea
 	return page, nil
 }
 
-// letterRefs merges the dead letters of all partitions: the first limit of them after a position.
-func (s *Store) letterRefs(ctx context.Context, after *letterRef, limit int) ([]letterRef, error) {
+// selected tells whether the query is about a letter of its time. One whose run is gone is none.
+func selected(q *dag.DeadLetterQuery, l *dag.DeadLetter) bool {
+	return l.Workflow != "" && (q.Workflow == "" || q.Workflow == l.Workflow) && (q.Step == "" || q.Step == l.Step) && (q.Code == "" || q.Code == l.Error.Code)
+}
+
+// letterRefs merges the dead letters of all partitions: the first limit of them after a position, of the time that the query is about.
+func (s *Store) letterRefs(ctx context.Context, q *dag.DeadLetterQuery, after *letterRef, limit int) ([]letterRef, error) {
+	from, to := "-inf", "+inf"
+	if !q.After.IsZero() {
+		from = strconv.FormatInt(q.After.UnixMilli(), 10)
+	}
+	if !q.Before.IsZero() {
+		to = "(" + strconv.FormatInt(q.Before.UnixMilli(), 10)
+	}
+	var same string
+	if after != nil {
+		same = strconv.FormatInt(after.at, 10)
+		to = "(" + same // a cursor comes from a page of the same query
+	}
 	var cmds []*redis.ZSliceCmd
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i := range dag.Partitions {
 			key := s.keys.key("dlq", place{partition: i})
-			earlier := &redis.ZRangeBy{Min: "-inf", Max: "+inf", Count: int64(limit)}
 			if after != nil {
-				same := strconv.FormatInt(after.at, 10)
 				cmds = append(cmds, p.ZRevRangeByScoreWithScores(ctx, key, &redis.ZRangeBy{Min: same, Max: same}))
-				earlier.Max = "(" + same
 			}
-			cmds = append(cmds, p.ZRevRangeByScoreWithScores(ctx, key, earlier))
+			cmds = append(cmds, p.ZRevRangeByScoreWithScores(ctx, key, &redis.ZRangeBy{Min: from, Max: to, Count: int64(limit)}))
 		}
 		return nil
 	})
@@ -117,8 +138,8 @@ func (s *Store) letters(ctx context.Context, refs []letterRef) ([]dag.DeadLetter
 			}
 			letters[i] = dag.DeadLetter{Run: run, Step: step, FailedAt: instant(ref.at)}
 			first = s.keys.key("run", at)
-			runs[i] = p.HMGet(ctx, first, "workflow") // unlike HGET no error, which would hide others, when there is none
-			steps[i] = p.HMGet(ctx, s.keys.key("steps", at), step+":error", step+":attempts", step+":crashes", step+":worker")
+			runs[i] = p.HMGet(ctx, first, "workflow", "correlation_id")
+			steps[i] = p.HMGet(ctx, s.keys.key("steps", at), step+":error", step+":attempts", step+":crashes", step+":worker", step+":started_at")
 		}
 		return nil
 	})
@@ -127,12 +148,13 @@ func (s *Store) letters(ctx context.Context, refs []letterRef) ([]dag.DeadLetter
 	}
 	for i := range letters {
 		h := hash{values: map[string]string{}}
-		for j, name := range []string{"error", "attempts", "crashes", "worker"} {
+		for j, name := range []string{"error", "attempts", "crashes", "worker", "started_at"} {
 			h.values[name], _ = steps[i].Val()[j].(string)
 		}
 		l := &letters[i]
 		l.Workflow, _ = runs[i].Val()[0].(string)
-		l.Attempts, l.Crashes, l.Worker = h.int("attempts"), h.int("crashes"), h.text("worker")
+		l.CorrelationID, _ = runs[i].Val()[1].(string)
+		l.Attempts, l.Crashes, l.Worker, l.StartedAt = h.int("attempts"), h.int("crashes"), h.text("worker"), h.time("started_at")
 		h.json("error", &l.Error)
 		if h.err != nil {
 			return nil, fmt.Errorf("step %s of run %s: %w", l.Step, l.Run, h.err)

@@ -299,11 +299,14 @@ func (s *Store) Stats(ctx context.Context) (dag.StoreStats, error) {
 	return stats, nil
 }
 
-// lag is the age of the oldest agenda entry that is due, over all partitions.
+// lagPage is among how many entries of a partition that are due the oldest is looked for that is no purge.
+const lagPage = 100
+
+// lag is the age of the oldest agenda entry that is due, over all partitions. Retention does not count.
 func (s *Store) lag(ctx context.Context) (time.Duration, error) {
 	calls := make([]call, dag.Partitions)
 	for p := range calls {
-		calls[p] = s.call("due", place{partition: p}, nil, 0, 0)
+		calls[p] = s.call("due", place{partition: p}, nil, lagPage, 0)
 	}
 	replies, err := s.runAll(ctx, calls)
 	if err != nil {

@@ -2,7 +2,6 @@ package redisstore_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/stepwell/stepwell/internal/localredis"
 	"github.com/stepwell/stepwell/internal/localredis/redistest"
 	"github.com/stepwell/stepwell/internal/redisstore"
-	"github.com/stepwell/stepwell/pkg/dag"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -80,29 +78,6 @@ func newSubject(t enginetest.TB, client redis.UniversalClient, prefix string) *s
 
 func (s *subject) SetTime(ctx context.Context, now time.Time) error {
 	return s.client.Set(ctx, redisstore.ClockKey(s.prefix), now.UnixMilli(), 0).Err()
-}
-
-func (s *subject) SetRunState(ctx context.Context, run string, state dag.RunState) error {
-	p, err := dag.RunPartition(run)
-	if err != nil {
-		return err
-	}
-	key := redisstore.Key(s.prefix, "run", p, run)
-	old, err := s.client.HMGet(ctx, key, "state", "created_at").Result()
-	if err != nil {
-		return err
-	}
-	var created float64
-	if _, err := fmt.Sscan(old[1].(string), &created); err != nil {
-		return err
-	}
-	_, err = s.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		pipe.HSet(ctx, key, "state", string(state))
-		pipe.ZRem(ctx, redisstore.Key(s.prefix, "idx_"+old[0].(string), p, run), run)
-		pipe.ZAdd(ctx, redisstore.Key(s.prefix, "idx_"+string(state), p, run), redis.Z{Score: created, Member: run})
-		return nil
-	})
-	return err
 }
 
 // scan lists all keys of the installation.

@@ -9,7 +9,7 @@ local id, ttl, left, groups = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV
 local s = {now = now(), sweepers = KEYS[1], sweep = KEYS[2]}
 if left == '1' then redis.call('ZREM', s.sweepers, id) else redis.call('ZADD', s.sweepers, s.now + ttl, id) end
 redis.call('ZREMRANGEBYSCORE', s.sweepers, '-inf', s.now)
-local share = left == '1' and 0 or math.ceil(groups / math.max(1, redis.call('ZCARD', s.sweepers)))
+local share = redis.call('ZSCORE', s.sweepers, id) and math.ceil(groups / redis.call('ZCARD', s.sweepers)) or 0
 local mine, free = {}, {}
 for g = 0, groups - 1 do
   local owner = redis.call('HGET', s.sweep, g)
