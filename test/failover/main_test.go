@@ -1,0 +1,36 @@
+//go:build integration
+
+// Package failover_test runs Stepwell on Redis as shops run it, a master with replicas under Sentinels and a cluster, and takes masters away: by
+// SIGKILL, by an operator's failover, by moving slots. Starts go on all the while, each repeated with its key until it is answered.
+//
+// Asserted: every start that was answered under strict durability is there afterwards and ends well, with each effect under one key, and starts are
+// answered again soon. The negative control is the same fault under relaxed durability, which loses answered starts.
+//
+// Connections as shops need them (TLS with client certificates, a user with just the commands that are needed, servers that hide their configuration, a
+// clock that is off, a full Redis) are tried here too, with API and worker together, because asynq shares the connections.
+package failover_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	// Most of the time goes by in waiting, so more tests may run at once than there are processors.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+const (
+	limitService = 15 * time.Second // from a fault to the next answered start, promised
+	limitEnd     = 90 * time.Second // for all runs to end after the last fault; looks for lost tasks included
+)
