@@ -42,6 +42,9 @@ type Config struct {
 	Prefix string
 	// Dev turns the refusal of an unfit Redis into a warning and lets Register overwrite a version that has another definition.
 	Dev bool
+	// Keep and KeepFailed are how long runs that this process starts are kept after their end, the second when they failed, unless their workflow says
+	// so; 0 means [dag.DefaultKeep] and [dag.DefaultKeepFailed], [dag.Forever] never removes.
+	Keep, KeepFailed time.Duration
 	// Log gets what an operator should know; nil discards.
 	Log *slog.Logger
 	// Hooks observe the client and its workers.
@@ -122,7 +125,9 @@ func (c *Client) engineOn(conn, batch redis.UniversalClient, ttl time.Duration) 
 	if err != nil {
 		return nil, err
 	}
-	return engine.New(store, queue, definition.NewSchemas(), engine.Config{TTL: ttl, Dev: c.cfg.Dev, Hooks: c.cfg.Hooks, Log: c.cfg.Log})
+	return engine.New(store, queue, definition.NewSchemas(), engine.Config{
+		TTL: ttl, Keep: c.cfg.Keep, KeepFailed: c.cfg.KeepFailed, Dev: c.cfg.Dev, Hooks: c.cfg.Hooks, Log: c.cfg.Log,
+	})
 }
 
 // LoadWorkflow reads a workflow from a YAML file. The error names file, line, column and the mend of everything that is wrong.
@@ -221,20 +226,6 @@ func (c *Client) Wait(ctx context.Context, run string) (dag.RunView, error) {
 		case <-timer.C:
 		}
 	}
-}
-
-// RetryOptions say what to retry, and who asks and why for the run's log.
-type RetryOptions struct {
-	Step   string // "" means every failed step of the run
-	Reason string
-	Actor  string
-}
-
-// Retry runs failed steps again, and opens the run again when it had failed. It returns the run as it then is.
-//
-// Errors: [ErrInvalid], [ErrNotFound] (no such run or step), [ErrConflict] (the state does not allow it), [ErrUnavailable].
-func (c *Client) Retry(ctx context.Context, run string, opts RetryOptions) (dag.RunView, error) {
-	return c.engine.Retry(ctx, engine.OperatorRequest{Run: run, Step: opts.Step, Actor: opts.Actor, Reason: opts.Reason})
 }
 
 // Close waits until the workers of the client have returned from Run or ctx ends, and closes the connections. Closing again is no error.

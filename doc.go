@@ -34,6 +34,8 @@
 //	run, err := c.Start(ctx, "billing/invoice", invoice, stepwell.StartOptions{Key: "inv-42"})
 //	run, err = c.Wait(ctx, run.ID)
 //
+// Operators' verbs are [Client.Retry], [Client.Cancel], [Client.Pause], [Client.Resume], [Client.Skip] and [Client.Resolve].
+//
 // # Guarantees
 //
 // A run that Start returned is not lost within the durability of its Redis. It ends as succeeded, cancelled or failed, and what failed can be

@@ -12,7 +12,7 @@ var (
 	// ErrNotFound says that there is no such run, step or workflow.
 	ErrNotFound = engine.ErrNotFound
 	// ErrConflict says that the present state does not allow it: a key that was used for another request, a version that has another
-	// definition, a run that has nothing to retry.
+	// definition, a verb that the run's state does not allow; the text then names the state and those that do.
 	ErrConflict = engine.ErrConflict
 	// ErrUnavailable says that Redis could not be asked or its answer was lost. The call may be repeated; a Start with its key.
 	ErrUnavailable = engine.ErrUnavailable
