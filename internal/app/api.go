@@ -29,7 +29,7 @@ func API(ctx context.Context, cfg config.API, logTo io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	p, err := newProcess(ctx, processConfig{redis: cfg.Redis, profile: redisstore.Quick, log: cfg.Log, dev: cfg.Dev}, logTo)
+	p, err := newProcess(ctx, processConfig{redis: cfg.Redis, profile: redisstore.Quick, log: cfg.Log, dev: cfg.Dev, runs: cfg.Runs}, logTo)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/internal/redisstore"
 	"github.com/stepwell/stepwell/internal/telemetry"
+	"github.com/stepwell/stepwell/pkg/dag"
 )
 
 // openLimit bounds the checks at start. A process that cannot have Redis says so and ends; whoever started it starts it again.
@@ -39,6 +40,7 @@ type processConfig struct {
 	log     config.Log
 	dev     bool
 	ttl     time.Duration // 0 means the default
+	runs    config.Runs
 }
 
 // newProcess connects to Redis, checks the installation and builds the engine. The caller owes a close.
@@ -90,7 +92,9 @@ func (p *process) open(ctx context.Context, cfg processConfig) error {
 	if err != nil {
 		return err
 	}
-	p.engine, err = engine.New(store, queue, definition.NewSchemas(), engine.Config{TTL: cfg.ttl, Dev: cfg.dev, Hooks: p.metrics.Hooks(), Log: p.log, Now: time.Now})
+	p.engine, err = engine.New(store, queue, definition.NewSchemas(), engine.Config{
+		TTL: cfg.ttl, Keep: keep(cfg.runs.Retention), KeepFailed: keep(cfg.runs.RetentionFailed), Dev: cfg.dev, Hooks: p.metrics.Hooks(), Log: p.log, Now: time.Now,
+	})
 	if err != nil {
 		return err
 	}
@@ -102,6 +106,14 @@ func (p *process) open(ctx context.Context, cfg processConfig) error {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	return nil
+}
+
+// keep is a retention as the engine has it: there 0 is the default, here for ever.
+func keep(configured time.Duration) time.Duration {
+	if configured == 0 {
+		return dag.Forever
+	}
+	return configured
 }
 
 // close ends the connections to Redis; everything that uses them has ended by then.

@@ -23,7 +23,7 @@ const probeShutdown = time.Second
 
 // Worker runs a worker process until ctx ends, then drains within the grace time.
 func Worker(ctx context.Context, cfg config.Worker, logTo io.Writer) (err error) {
-	p, err := newProcess(ctx, processConfig{redis: cfg.Redis, profile: redisstore.Patient, log: cfg.Log, dev: cfg.Dev, ttl: cfg.Pool.TTL}, logTo)
+	p, err := newProcess(ctx, processConfig{redis: cfg.Redis, profile: redisstore.Patient, log: cfg.Log, dev: cfg.Dev, ttl: cfg.Pool.TTL, runs: cfg.Runs}, logTo)
 	if err != nil {
 		return err
 	}
@@ -40,9 +40,10 @@ func Worker(ctx context.Context, cfg config.Worker, logTo io.Writer) (err error)
 	for _, q := range cfg.Pool.Queues {
 		queues[q.Name] = q.Weight
 	}
+	p.metrics.Answers(asynqueue.Answers())
 	worker, err := asynqueue.NewWorker(p.engine, reg, asynqueue.WorkerOptions{
 		Client: p.redis, Prefix: cfg.Redis.Prefix, Queues: queues, Concurrency: cfg.Pool.Concurrency, Grace: cfg.Pool.Grace,
-		Heartbeat: cfg.Pool.Heartbeat, Log: p.log, Now: time.Now, Hooks: asynqueue.Hooks{Abandoned: p.metrics.Abandoned},
+		Heartbeat: cfg.Pool.Heartbeat, Log: p.log, Now: time.Now, Hooks: asynqueue.Hooks{Abandoned: p.metrics.Abandoned, Answered: p.metrics.Answered},
 	})
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ type Metrics struct {
 	runsEnded       *prometheus.CounterVec
 	attempts        *prometheus.CounterVec
 	duration        *prometheus.HistogramVec
+	deliveries      *prometheus.CounterVec
 	handovers       *prometheus.CounterVec
 	enqueueFailures *prometheus.CounterVec
 	takeovers       *prometheus.CounterVec
@@ -39,6 +40,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		runsStarted:     counter("runs_started_total", "Runs that this process created.", "workflow"),
 		runsEnded:       counter("runs_ended_total", "Runs that ended by a call of this process.", "workflow", "state"),
 		attempts:        counter("step_attempts_total", "Attempts whose outcome this process committed, by the state that the step came to.", "workflow", "step", "state"),
+		deliveries:      counter("deliveries_total", "Deliveries of steps to this process, by what the queue was told: the call and its answer.", "answer"),
 		handovers:       counter("handovers_total", "Deliveries that the queue accepted: fast at once, swept by the sweeper.", "path"),
 		enqueueFailures: counter("enqueue_failures_total", "Deliveries that the queue refused; the sweeper tries again.", "queue"),
 		takeovers:       counter("takeovers_total", "Steps taken over from silent workers; crash tells whether it counted as one.", "crash"),
@@ -66,7 +68,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		}),
 	}
 	for _, c := range []prometheus.Collector{
-		m.runsStarted, m.runsEnded, m.attempts, m.duration, m.handovers, m.enqueueFailures, m.takeovers,
+		m.runsStarted, m.runsEnded, m.attempts, m.duration, m.deliveries, m.handovers, m.enqueueFailures, m.takeovers,
 		m.doubts, m.operations, m.purged, m.mismatches, m.sweepLag, m.sweepDuration, m.abandoned,
 	} {
 		if err := reg.Register(c); err != nil {
@@ -112,6 +114,16 @@ func (m *Metrics) Hooks() engine.Hooks {
 		Operated: func(verb string) { m.operations.WithLabelValues(verb).Inc() },
 	}
 }
+
+// Answers makes the counters of all answers that a delivery can have exist from the start, so that the first of a kind is seen as a rise.
+func (m *Metrics) Answers(all []string) {
+	for _, answer := range all {
+		m.deliveries.WithLabelValues(answer)
+	}
+}
+
+// Answered counts a delivery.
+func (m *Metrics) Answered(answer string) { m.deliveries.WithLabelValues(answer).Inc() }
 
 // Abandoned sets the number of handlers that were left behind at their timeout and still run.
 func (m *Metrics) Abandoned(n int) { m.abandoned.Set(float64(n)) }

@@ -95,11 +95,15 @@ func TestMetricsCountWhatHooksTell(t *testing.T) {
 	h.Purged(4)
 	h.Mismatch(dag.Mismatch{Run: "run_00_SECRET", What: "active is 2"})
 	h.Operated("cancel")
+	m.Answers([]string{"begin BUSY", "begin DONE"})
+	m.Answered("begin DONE")
 	m.Abandoned(2)
 	m.Abandoned(1)
 	got := scrape(t, reg)
 	for _, line := range []string{
 		`stepwell_runs_started_total{workflow="shop/order"} 1`,
+		`stepwell_deliveries_total{answer="begin BUSY"} 0`,
+		`stepwell_deliveries_total{answer="begin DONE"} 1`,
 		`stepwell_runs_ended_total{state="succeeded",workflow="shop/order"} 1`,
 		`stepwell_step_attempts_total{state="retrying",step="pay",workflow="shop/order"} 1`,
 		`stepwell_step_attempts_total{state="succeeded",step="pay",workflow="shop/order"} 1`,
