@@ -29,7 +29,7 @@ func (s *sweeper) doubtsLimit(partitions int) int {
 func doubtsWithin(budget int, dues []dag.Due) []found {
 	var picked []found
 	for i := 0; ; i++ {
-		any := false
+		left := false
 		for p := range dues {
 			if i >= len(dues[p].Doubts) {
 				continue
@@ -37,10 +37,10 @@ func doubtsWithin(budget int, dues []dag.Due) []found {
 			if len(picked) == budget {
 				return picked
 			}
-			any = true
+			left = true
 			picked = append(picked, found{partition: p, now: dues[p].Now, doubt: dues[p].Doubts[i]})
 		}
-		if !any {
+		if !left {
 			return picked
 		}
 	}

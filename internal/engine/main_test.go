@@ -26,6 +26,8 @@ type rig struct {
 	store  *enginetest.Memory
 	faults *enginetest.Faulty
 	queue  *enginetest.FakeQueue
+	tasks  *tasks
+	seen   seen
 	refuse atomic.Bool // the queue refuses what it is given
 	sweep  func(context.Context)
 	random float64
@@ -51,14 +53,24 @@ func newRig(t *testing.T) *rig {
 		}
 		return nil
 	}
-	var err error
-	r.Engine, err = engine.New(r.faults, r.queue, anySchema{}, engine.Config{Now: r.store.Now, Random: func() float64 { return r.random }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.sweep = r.Sweep()
+	r.tasks = &tasks{FakeQueue: r.queue, now: r.store.Now}
+	r.use(engine.Config{})
 	r.register(linear("1.0.0"))
 	return r
+}
+
+// use makes the rig's engine anew.
+func (r *rig) use(cfg engine.Config) {
+	r.t.Helper()
+	cfg.Now, cfg.Hooks = r.store.Now, r.seen.hooks()
+	if cfg.Random == nil {
+		cfg.Random = func() float64 { return r.random }
+	}
+	var err error
+	if r.Engine, err = engine.New(r.faults, r.tasks, anySchema{}, cfg); err != nil {
+		r.t.Fatal(err)
+	}
+	r.sweep = r.Sweep()
 }
 
 // linear is a workflow of three steps in a row.
