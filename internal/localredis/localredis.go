@@ -33,7 +33,6 @@ type Options struct {
 	ExtraArgs   []string // further arguments for our own server, such as "--maxmemory", "100mb"
 	// Sentinel is the configuration of a Sentinel, "sentinel monitor …" and so on; with it our own server is one, and AppendFsync has no meaning.
 	Sentinel string
-	Env      []string     // further environment of our own server, NAME=VALUE
 	Warn     func(string) // told when the Redis is not durable; nil = silent
 }
 

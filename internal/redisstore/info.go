@@ -34,15 +34,18 @@ func readInfo(ctx context.Context, c redis.UniversalClient) (serverInfo, error) 
 	return info, nil
 }
 
-// read adds sections of INFO, of which one that the server does not know or does not show adds nothing.
+// read adds sections of INFO, of which one that the server does not know or does not show adds nothing; denied is set when it shows none.
 func (i serverInfo) read(ctx context.Context, c redis.UniversalClient, sections ...string) error {
 	for _, section := range sections {
 		text, err := c.Info(ctx, section).Result()
 		if err := mapError(err); err != nil {
-			if isAnswer(err) {
-				continue
+			if !isAnswer(err) {
+				return err
 			}
-			return err
+			if denied(err) {
+				i["denied"] = "INFO"
+			}
+			continue
 		}
 		for line := range strings.Lines(text) {
 			if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
@@ -51,6 +54,12 @@ func (i serverInfo) read(ctx context.Context, c redis.UniversalClient, sections 
 		}
 	}
 	return nil
+}
+
+// denied tells whether an error says that we may not, because of the user's rules or because the command was taken away. An embedded miniredis has no
+// INFO worth the name and says so in another way.
+func denied(err error) bool {
+	return redis.HasErrorPrefix(err, "NOPERM") || strings.Contains(err.Error(), "unknown command")
 }
 
 func (i serverInfo) number(name string) int64 {

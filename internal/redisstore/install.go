@@ -116,6 +116,9 @@ func (c *Config) check(ctx context.Context, master redis.UniversalClient) error 
 	if err != nil {
 		return err
 	}
+	if info["denied"] != "" {
+		c.Warn("redis at " + addressOf(master) + " denies INFO; see to it that its version is 7.0 or later; new runs are refused when memory is used up, not before")
+	}
 	version, known := info["redis_version"]
 	if major, _, _ := strings.Cut(version, "."); known {
 		if n, err := strconv.Atoi(major); err == nil && n < minMajor {
@@ -123,8 +126,8 @@ func (c *Config) check(ctx context.Context, master redis.UniversalClient) error 
 		}
 	}
 	switch policy := info.policy(); {
-	case policy == "" && known:
-		c.Warn("the server does not tell its maxmemory-policy; see to it that it is noeviction, or runs get lost when memory runs out")
+	case policy == "" && (known || info["denied"] != ""):
+		c.Warn("redis at " + addressOf(master) + " does not show its maxmemory-policy; see to it that it is noeviction, or runs get lost when memory runs out")
 	case policy != "" && policy != "noeviction":
 		err = fmt.Errorf("redis at %s has maxmemory-policy %s, which throws runs away when memory runs out; "+
 			"set it: redis-cli config set maxmemory-policy noeviction, and in redis.conf", addressOf(master), policy)

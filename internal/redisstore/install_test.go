@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2/server"
+
 	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/internal/localredis"
 	"github.com/stepwell/stepwell/internal/localredis/redistest"
@@ -108,8 +110,11 @@ func TestOpenAsksOnlyForWhatItMay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(warnings) > 0 {
-		t.Logf("warnings: %q", warnings)
+	if len(warnings) != 2 || !strings.Contains(warnings[0], "denies INFO") || !strings.Contains(warnings[1], "see to it that it is noeviction") {
+		t.Errorf("warnings: %q", warnings)
+	}
+	if m, err := s.MemoryUse(t.Context()); err != nil || m != (dag.Memory{}) {
+		t.Errorf("memory %+v, %v, want nothing known", m, err)
 	}
 	info, err := s.Info(t.Context())
 	if err != nil || info.Persistence != "unknown" {
@@ -119,6 +124,65 @@ func TestOpenAsksOnlyForWhatItMay(t *testing.T) {
 	if _, err := redisstore.Open(t.Context(), wrong, redisstore.Config{}); err == nil || !strings.Contains(err.Error(), "refuses the user name or password") ||
 		strings.Contains(err.Error(), ":wrong@") {
 		t.Errorf("wrong password: %v", err)
+	}
+}
+
+// TestOpenOnManagedRedis has a server without CONFIG, as several providers run it: INFO tells enough.
+func TestOpenOnManagedRedis(t *testing.T) {
+	t.Parallel()
+	for policy, ok := range map[string]bool{"noeviction": true, "volatile-lru": false} {
+		managed := redistest.Own(t, localredis.Options{ExtraArgs: []string{"--maxmemory-policy", policy, "--maxmemory", "50mb", "--rename-command", "CONFIG", ""}})
+		client := connect(t, managed.URL)
+		warn := func(w string) { t.Errorf("warning %q", w) }
+		s, err := redisstore.Open(t.Context(), client, redisstore.Config{Warn: warn})
+		if (err == nil) != ok || (err != nil && !strings.Contains(err.Error(), policy)) {
+			t.Errorf("%s: %v", policy, err)
+		}
+		if !ok {
+			continue
+		}
+		if m, err := s.MemoryUse(t.Context()); err != nil || m.Max != 50<<20 || m.Used < 100<<10 || m.Used > m.Max {
+			t.Errorf("memory %+v, %v", m, err)
+		}
+	}
+}
+
+// TestOpenRefusesAnOldServer asks one that says it is Redis 6.2.
+func TestOpenRefusesAnOldServer(t *testing.T) {
+	t.Parallel()
+	old, err := server.NewServer("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(old.Close)
+	for name, reply := range map[string]func(c *server.Peer){
+		"PING": func(c *server.Peer) { c.WriteInline("PONG") },
+		"INFO": func(c *server.Peer) { c.WriteBulk("redis_version:6.2.14\r\nmaxmemory_policy:noeviction\r\n") },
+	} {
+		if err := old.Register(name, func(c *server.Peer, _ string, _ []string) { reply(c) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client := connect(t, "redis://"+old.Addr().String())
+	_, err = redisstore.Open(t.Context(), client, redisstore.Config{Dev: true})
+	if err == nil || !strings.Contains(err.Error(), "is version 6.2.14; 7.0 or later is needed") || errors.Is(err, engine.ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestOpenRefusesAWrongClock has a server whose clock is ten minutes ahead of this machine's, and one that is behind.
+func TestOpenRefusesAWrongClock(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{10 * time.Minute, -10 * time.Minute} {
+		wrong := redistest.Mini(t)
+		wrong.SetTime(time.Now().Add(off))
+		_, err := redisstore.Open(t.Context(), connect(t, "redis://"+wrong.Addr()), redisstore.Config{})
+		if err == nil || !strings.Contains(err.Error(), "set them by NTP") {
+			t.Errorf("%s: %v", off, err)
+		}
+		if keys := wrong.Keys(); len(keys) != 0 {
+			t.Errorf("keys after the refusal: %q", keys)
+		}
 	}
 }
 
