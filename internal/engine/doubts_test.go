@@ -158,7 +158,9 @@ func TestEveryRulingIsTried(t *testing.T) {
 
 func TestActiveTaskHasThreeMinutes(t *testing.T) {
 	t.Parallel()
-	active := func(dag.Delivery, time.Time) (engine.TaskInfo, error) { return engine.TaskInfo{State: engine.TaskActive}, nil }
+	active := func(dag.Delivery, time.Time) (engine.TaskInfo, error) {
+		return engine.TaskInfo{State: engine.TaskActive}, nil
+	}
 	for _, state := range []dag.StepState{dag.StepQueued, dag.StepRetrying} {
 		t.Run(string(state), func(t *testing.T) {
 			t.Parallel()

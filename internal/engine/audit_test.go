@@ -1,0 +1,110 @@
+package engine_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stepwell/stepwell/internal/engine"
+	"github.com/stepwell/stepwell/pkg/dag"
+)
+
+// audited is a store with disagreements, which it finds once a pass, in three pages of one partition.
+type audited struct {
+	engine.Store
+	broken int
+
+	mu    sync.Mutex
+	pages []int // partitions, in the order of the looks
+}
+
+func (a *audited) Audit(_ context.Context, partition int, cursor string, limit int) (dag.AuditPage, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pages = append(a.pages, partition)
+	if partition != a.broken {
+		return dag.AuditPage{}, nil
+	}
+	next := map[string]string{"": "1", "1": "2", "2": ""}[cursor]
+	return dag.AuditPage{Runs: limit, Mismatches: []dag.Mismatch{{Run: "page " + cursor, What: "active is 2"}}, Next: next}, nil
+}
+
+func TestAuditGoesOverAllRunsEachHour(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	store := &audited{Store: r.store, broken: 5}
+	e, err := engine.New(store, r.tasks, anySchema{}, engine.Config{Now: r.store.Now, Hooks: r.seen.hooks()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sweep = e.Sweep()
+	r.sweep(t.Context())
+	if len(store.pages) != 1 {
+		t.Errorf("%d pages in a round, want one", len(store.pages))
+	}
+	r.pass(59 * time.Minute)
+	want := []dag.Mismatch{{Run: "page ", What: "active is 2"}, {Run: "page 1", What: "active is 2"}, {Run: "page 2", What: "active is 2"}}
+	if d := cmp.Diff(want, r.seen.mismatches); d != "" {
+		t.Errorf("mismatches of a pass (-want +got):\n%s", d)
+	}
+	if len(store.pages) != dag.Partitions+2 {
+		t.Errorf("%d pages, want one of each partition and two more of the broken one", len(store.pages))
+	}
+	r.pass(3 * time.Minute)
+	if n := len(r.seen.mismatches); n != 6 {
+		t.Errorf("%d mismatches after an hour, want those of a second pass too", n)
+	}
+}
+
+// Runs as they are have no mismatch. Negative control is the store of the test above.
+func TestAuditOfSoundRunsFindsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.finish(true)
+	r.finish(false)
+	r.start()
+	r.complete(r.take("w1"))
+	r.pass(5 * time.Minute)
+	if len(r.seen.mismatches) > 0 {
+		t.Errorf("mismatches %v", r.seen.mismatches)
+	}
+}
+
+// The archive is a view. What stands in it for no failed step confuses whoever looks, and goes.
+func TestAuditRemovesArchivedTasksOfNoFailedStep(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	fail := func() dag.Delivery {
+		run := r.start().ID
+		c := r.take("w1")
+		if _, err := r.Fail(t.Context(), c, dag.StepError{Code: "NO"}, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		return dag.Delivery{Run: run, Step: "a", Epoch: 1}
+	}
+	failed, retried := fail(), fail()
+	if _, err := r.Retry(t.Context(), engine.OperatorRequest{Run: retried.Run}); err != nil {
+		t.Fatal(err)
+	}
+	r.complete(r.take("w1"))
+	r.Quiesce()
+	queued := dag.Delivery{Run: retried.Run, Step: "b", Epoch: 1}
+	begun := r.take("w1")
+	if begun.Step != "b" {
+		t.Fatalf("step %s begun, want b", begun.Step)
+	}
+	running := queued
+	waiting := dag.Delivery{Run: r.start().ID, Step: "a", Epoch: 1} // a person archived it: for the doubts
+	gone := dag.Delivery{Run: dag.NewRunID(3, "01ARZ3NDEKTSV4RRFFQ69G5FAV"), Step: "a", Epoch: 1}
+	rolledBack := dag.Delivery{Run: waiting.Run, Step: "c", Epoch: 1} // pending again
+	r.tasks.archive = []dag.Delivery{gone, retried, rolledBack, failed, running, waiting}
+	for range 70 {
+		r.sweep(t.Context())
+	}
+	if d := cmp.Diff([]dag.Delivery{failed, running, waiting}, r.tasks.archive); d != "" {
+		t.Errorf("archive (-want +got):\n%s", d)
+	}
+}
