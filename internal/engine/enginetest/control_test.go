@@ -50,6 +50,7 @@ func TestInvariantsCatch(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []string{
 		"settle counts twice", "release forgets the send", "expire leaves the claim", "the end test is missed in a paused run",
+		"pause leaves the send", "skip settles twice", "resolve loses the output", "purge leaves the dead letter",
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()

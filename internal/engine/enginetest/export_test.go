@@ -30,6 +30,26 @@ func Break(how string) Open {
 			return strict{m}
 		case "the end test is missed in a paused run":
 			return endless{m}
+		case "pause leaves the send":
+			return sending{m}
+		case "resume forgets the time left":
+			return timeless{m}
+		case "cancel leaves pending steps":
+			return halfCancelled{m}
+		case "skip settles twice":
+			return doubleSkip{m}
+		case "resolve loses the output":
+			return lossy{m}
+		case "bury ignores the state":
+			return digger{m}
+		case "a look is remembered for the next epoch":
+			return staleLook{m}
+		case "purge leaves the dead letter":
+			return untidy{m}
+		case "purge takes a run that was opened again":
+			return eager{m}
+		case "share takes what another has":
+			return grabbing{m}
 		}
 		t.Fatalf("no fault is called %q", how)
 		return nil
@@ -41,6 +61,9 @@ func Faults() []string {
 	return []string{
 		"complete ignores the nonce", "settle counts twice", "release forgets the send", "retry forgets its request",
 		"begin takes a late claim over", "expire leaves the claim", "a late heartbeat loses", "the end test is missed in a paused run",
+		"pause leaves the send", "resume forgets the time left", "cancel leaves pending steps", "skip settles twice", "resolve loses the output",
+		"bury ignores the state", "a look is remembered for the next epoch", "purge leaves the dead letter",
+		"purge takes a run that was opened again", "share takes what another has",
 	}
 }
 

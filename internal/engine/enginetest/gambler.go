@@ -1,7 +1,6 @@
 package enginetest
 
 import (
-	"context"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -20,7 +19,7 @@ type gambler struct {
 	*script
 	creates []dag.NewRun
 	begins  []dag.BeginRequest
-	retries []dag.OperatorRequest
+	ops     map[action][]dag.OperatorRequest
 }
 
 // place is a step of a run, as the state has it.
@@ -103,23 +102,12 @@ func (g *gambler) play(c command) played {
 		return g.playOldAnswer(c)
 	case "reissue", "take over":
 		return g.playReissue(c)
-	case "retry":
-		return g.playRetry(c)
+	case "retry", "skip", "resolve", "cancel", "pause", "resume":
+		return g.playOperator(c)
 	case "expire":
 		return g.playExpire(c)
-	case "due":
-		if c.How%4 == 0 {
-			g.waiting()
-			return true
-		}
-		g.due([]int{5, 6, dag.PartitionOf("test", "one", "k0")}[c.Pick%3], 1+c.How%10)
-		return true
-	case "hand over", "later":
-		return g.playHandOver(c)
-	case "look":
-		return g.playLook(c)
 	default:
-		return false
+		return g.playSweeper(c)
 	}
 }
 
@@ -139,6 +127,9 @@ func (g *gambler) playCreate(c command) played {
 		case c.How%7 == 1:
 			r.StartAt = g.now.Add(clockSteps()[c.How/7%len(clockSteps())])
 			r.ID = dag.NewRunID(6, strings.Repeat("0", 20)+strconv.Itoa(100_000+g.count))
+		}
+		if c.How%3 > 0 {
+			r.Keep, r.KeepFailed = time.Minute, []time.Duration{0, 3 * time.Minute}[c.How/3%2]
 		}
 		if c.How%4 == 1 {
 			r.Labels = map[string]string{"tier": "gold", "é": "<&>"}
@@ -260,33 +251,6 @@ func (g *gambler) playReissue(c command) played {
 	return true
 }
 
-func (g *gambler) playRetry(c command) played {
-	if again, ok := pick(g.retries, c.Pick); ok && c.How%5 == 0 {
-		g.retry(again)
-		return true
-	}
-	states := []dag.StepState{dag.StepFailed, dag.StepRetrying}
-	if c.How%5 == 1 {
-		states = dag.AllStepStates()
-	}
-	p, ok := g.at(c.Pick, states...)
-	if !ok {
-		return false
-	}
-	req := g.operator(p.step)
-	switch {
-	case c.How%5 == 2:
-		req.Step = ""
-	case c.How%11 == 3:
-		req.Run = dag.NewRunID(5, "00000000000000000000000ZZZ")
-	case c.How%11 == 4:
-		req.Step = "nosuchstep"
-	}
-	g.retry(req)
-	g.retries = append(g.retries, req)
-	return true
-}
-
 func (g *gambler) playExpire(c command) played {
 	run, ok := pick(g.runs(), c.Pick)
 	if c.How%8 == 0 {
@@ -300,56 +264,4 @@ func (g *gambler) playExpire(c command) played {
 	}
 	g.expire(run)
 	return true
-}
-
-func (g *gambler) playHandOver(c command) played {
-	p, ok := g.at(c.Pick, dag.StepQueued)
-	if !ok {
-		return false
-	}
-	d := g.delivery(p.step)
-	if c.Do == "later" {
-		g.later(d, time.Duration(c.How%5000)*time.Millisecond)
-		return true
-	}
-	old := d
-	old.Epoch--
-	g.handedOver(old, d)
-	return true
-}
-
-// playLook compares what subjects show of a run and of the whole.
-func (g *gambler) playLook(c command) played {
-	run, ok := pick(g.runs(), c.Pick)
-	if !ok {
-		return false
-	}
-	g.run = run
-	g.quiet = true
-	defer func() { g.quiet = false }()
-	g.view()
-	g.log()
-	_, _ = read(g.rig, "graph", func(ctx context.Context, s Subject) (*dag.Graph, error) { return s.Graph(ctx, run) })
-	_, _ = read(g.rig, "stats", func(ctx context.Context, s Subject) (dag.StoreStats, error) {
-		stats, err := s.Stats(ctx)
-		maps.DeleteFunc(stats.Runs, func(_ dag.RunState, n int64) bool { return n == 0 })
-		return stats, err
-	})
-	_, _ = read(g.rig, "dead letters", func(ctx context.Context, s Subject) ([]dag.DeadLetter, error) {
-		return allLetters(ctx, s, dag.DeadLetterQuery{Limit: 1 + c.How%5})
-	})
-	return true
-}
-
-// allLetters reads page after page.
-func allLetters(ctx context.Context, s Subject, q dag.DeadLetterQuery) ([]dag.DeadLetter, error) {
-	var all []dag.DeadLetter
-	for {
-		page, err := s.DeadLetters(ctx, q)
-		all = append(all, page.Letters...)
-		if err != nil || page.Next == "" {
-			return all, err
-		}
-		q.Cursor = page.Next
-	}
 }

@@ -181,7 +181,13 @@ type zset map[string]int64
 
 // sorted returns the members in the order of Redis: by score, then by name.
 func (z zset) sorted() []string {
-	return slices.SortedFunc(maps.Keys(z), func(a, b string) int {
+	all := slices.Collect(maps.Keys(z))
+	z.sort(all)
+	return all
+}
+
+func (z zset) sort(members []string) {
+	slices.SortFunc(members, func(a, b string) int {
 		return cmp.Or(cmp.Compare(z[a], z[b]), strings.Compare(a, b))
 	})
 }
@@ -189,13 +195,13 @@ func (z zset) sorted() []string {
 // until returns the first limit members with a score of now or less.
 func (z zset) until(now int64, limit int) []string {
 	var due []string
-	for _, m := range z.sorted() {
-		if z[m] > now || len(due) == limit {
-			break
+	for m, score := range z {
+		if score <= now {
+			due = append(due, m)
 		}
-		due = append(due, m)
 	}
-	return due
+	z.sort(due)
+	return due[:min(limit, len(due))]
 }
 
 // lag is the age of the first of the entries of an agenda that somebody waits for: nobody waits for a purge.

@@ -12,18 +12,28 @@ import (
 )
 
 // FakeQueue is a queue without workers: a test takes the tasks itself. The zero value is empty and ready to use. As in asynq, a task that is
-// known already is not added again, until it is done or deleted.
+// known already is not added again, until it is done or deleted, and the name of a queue that was lost stays so until it is adopted.
 type FakeQueue struct {
 	// Refuse is asked before each Enqueue; its error, if any, is the answer and nothing is added. Nil refuses none. It is called
 	// under the queue's lock.
 	Refuse func(send dag.Send) error
+	// Blind is asked before each Inspect in the same way.
+	Blind func(delivery dag.Delivery) error
 
 	mu        sync.Mutex
-	pending   []dag.Send
-	active    map[dag.Delivery]string // taken and not done, with its queue
+	pending   []dag.Send                 // in their order
+	kept      map[dag.Delivery]*fakeTask // all others
+	lost      map[string]bool            // queues whose names are lost
 	delivered []dag.Send
 	deleted   []dag.Delivery
+	adopted   []string
 	arrived   chan struct{} // closed and replaced when something arrives
+}
+
+// fakeTask is a task that does not wait to be taken.
+type fakeTask struct {
+	queue string
+	info  engine.TaskInfo
 }
 
 var _ engine.Queue = (*FakeQueue)(nil)
@@ -37,24 +47,45 @@ func (q *FakeQueue) Enqueue(_ context.Context, send dag.Send) error {
 			return err
 		}
 	}
-	if _, ok := q.active[send.Delivery]; ok || slices.ContainsFunc(q.pending, func(s dag.Send) bool { return s.Delivery == send.Delivery }) {
+	if q.kept[send.Delivery] != nil || slices.ContainsFunc(q.pending, func(s dag.Send) bool { return s.Delivery == send.Delivery }) {
 		return nil
 	}
-	q.pending = append(q.pending, send)
 	q.delivered = append(q.delivered, send)
+	q.add(send)
+	return nil
+}
+
+// add makes a task pending. The caller holds the lock.
+func (q *FakeQueue) add(send dag.Send) {
+	q.pending = append(q.pending, send)
 	if q.arrived != nil {
 		close(q.arrived)
 		q.arrived = nil
 	}
-	return nil
 }
 
-// Delete implements [engine.Queue].
+// keep notes a task that is not pending. The caller holds the lock.
+func (q *FakeQueue) keep(queue string, delivery dag.Delivery, info engine.TaskInfo) {
+	if q.kept == nil {
+		q.kept = map[dag.Delivery]*fakeTask{}
+	}
+	q.kept[delivery] = &fakeTask{queue: queue, info: info}
+}
+
+// remove forgets a task. The caller holds the lock.
+func (q *FakeQueue) remove(delivery dag.Delivery) {
+	delete(q.kept, delivery)
+	q.pending = slices.DeleteFunc(q.pending, func(s dag.Send) bool { return s.Delivery == delivery })
+}
+
+// Delete implements [engine.Queue]. An active task stays.
 func (q *FakeQueue) Delete(_ context.Context, _ string, delivery dag.Delivery) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.deleted = append(q.deleted, delivery)
-	q.pending = slices.DeleteFunc(q.pending, func(s dag.Send) bool { return s.Delivery == delivery })
+	if task := q.kept[delivery]; task == nil || task.info.State != engine.TaskActive {
+		q.remove(delivery)
+	}
 	return nil
 }
 
@@ -72,14 +103,32 @@ func (q *FakeQueue) Queues(context.Context) ([]engine.QueueInfo, error) {
 	for _, s := range q.pending {
 		at(s.Queue).Pending++
 	}
-	for _, name := range q.active {
-		at(name).Active++
+	for _, task := range q.kept {
+		task.count(at(task.queue))
 	}
 	var list []engine.QueueInfo
 	for _, name := range slices.Sorted(maps.Keys(infos)) {
-		list = append(list, *infos[name])
+		if !q.lost[name] {
+			list = append(list, *infos[name])
+		}
 	}
 	return list, nil
+}
+
+func (t *fakeTask) count(info *engine.QueueInfo) {
+	switch t.info.State {
+	case engine.TaskActive, engine.TaskZombie: // asynq cannot tell them apart
+		info.Active++
+	case engine.TaskScheduled:
+		info.Scheduled++
+	case engine.TaskRetry:
+		info.Retry++
+	case engine.TaskArchived:
+		info.Archived++
+	case engine.TaskCompleted:
+		info.Completed++
+	default:
+	}
 }
 
 // Take takes the oldest task; ok is false when there is none. It stays active until [FakeQueue.Done].
@@ -95,10 +144,7 @@ func (q *FakeQueue) take() (send dag.Send, ok bool) {
 	}
 	send = q.pending[0]
 	q.pending = q.pending[1:]
-	if q.active == nil {
-		q.active = map[dag.Delivery]string{}
-	}
-	q.active[send.Delivery] = send.Queue
+	q.keep(send.Queue, send.Delivery, engine.TaskInfo{State: engine.TaskActive})
 	return send, true
 }
 
@@ -127,15 +173,15 @@ func (q *FakeQueue) Next(ctx context.Context) (dag.Send, error) {
 func (q *FakeQueue) Done(delivery dag.Delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.active, delivery)
+	delete(q.kept, delivery)
 }
 
-// Lose forgets every task, as a queue does whose Redis was rolled back.
+// Lose forgets every task, as a queue does whose Redis was rolled back. The names of queues stay.
 func (q *FakeQueue) Lose() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.pending = nil
-	clear(q.active)
+	clear(q.kept)
 }
 
 // Delivered returns every task that was ever added, in order.

@@ -21,8 +21,8 @@ type RandomOptions struct {
 
 const fullRun = 20_000
 
-// RandomCommands lets rapid draw workflows and long sequences of commands: creates, claims, answers right and wrong, takeovers, retries,
-// deadlines and steps of the clock. Every command goes to every subject, some of them twice as after a lost reply; after each one the answers and the
+// RandomCommands lets rapid draw workflows and long sequences of commands: creates, claims, answers right and wrong, takeovers, operators' verbs,
+// looks, deadlines, retention and steps of the clock. Every command goes to every subject, some of them twice as after a lost reply; after each one the answers and the
 // states of all subjects must be equal, and the state must pass [Check]. A failing sequence is shrunk and printed.
 //
 // A full run also fails when some reply of some verb, or some event of the log, was never met: then it would prove less than it says. A shorter one
@@ -58,13 +58,24 @@ func everyReply() []string {
 		"release":     "OK OK_ALREADY FENCED",
 		"reissue":     "OK RACED ALIVE",
 		"retry":       "OK OK_ALREADY CONFLICT NORUN",
+		"skip":        "OK OK_ALREADY CONFLICT NORUN",
+		"resolve":     "OK OK_ALREADY CONFLICT NORUN TOOBIG",
+		"cancel":      "OK OK_ALREADY CONFLICT NORUN",
+		"pause":       "OK OK_ALREADY CONFLICT NORUN",
+		"resume":      "OK OK_ALREADY CONFLICT NORUN",
 		"expire":      "OK OK_ALREADY CONFLICT NORUN",
-		"due":         "OK",
+		"bury":        "OK RACED",
+		"due":         "SENDS ENDS CLAIMS DOUBTS PURGES NOTHING",
 		"waiting":     "OK",
 		"handed_over": "OK",
 		"later":       "OK",
+		"look_again":  "OK",
+		"purge":       "OK NOTHING",
+		"audit":       "OK",
+		"steps_at":    "OK",
+		"share":       "OK NOTHING",
 		"log": "created begun retrying succeeded failed cancelled released reissued crashed crash_taken_back retried expired " +
-			"run_succeeded run_failed run_cancelled",
+			"skipped resolved paused resumed cancel_requested run_succeeded run_failed run_cancelled",
 	}
 	var all []string
 	for verb, list := range replies {
@@ -102,7 +113,16 @@ func actions() []action {
 		{"due", 3},
 		{"hand over", 4},
 		{"later", 2},
-		{"hold", 2},
+		{"skip", 2},
+		{"resolve", 2},
+		{"pause", 3},
+		{"resume", 3},
+		{"cancel", 2},
+		{"bury", 2},
+		{"look again", 3},
+		{"purge", 3},
+		{"share", 1},
+		{"steps at", 1},
 		{"too big", 1},
 		{"look", 2},
 	} {
@@ -200,7 +220,7 @@ func workflows(name string) *rapid.Generator[dag.Workflow] {
 // play plays the sequence and returns how many of its commands found something to do.
 func (p plan) play(t TB, subjects map[string]Open, seen map[string]int) int {
 	t.Helper()
-	g := &gambler{script: &script{rig: newRig(t, subjects)}}
+	g := &gambler{script: &script{rig: newRig(t, subjects)}, ops: map[action][]dag.OperatorRequest{}}
 	for i := range p.Workflows {
 		graph, err := dag.Compile(&p.Workflows[i])
 		if err != nil {

@@ -26,7 +26,14 @@ type Fields map[string]string
 //   - expire of a run that is not cancelling logs "failed" with code and message for each active step in topological order, then "expired" (no run_failed).
 //   - Every log entry of a step shows epoch, attempt and worker of the step as the transition leaves them: "released" and "reissued" show
 //     the new epoch. A third crash logs crashed, failed and, if it ends the run, run_failed, in this order; the crash's line has the epoch that died.
-//     A transition's own line comes before the line of the end of the run. Log entries of runs: created, run_succeeded, run_failed, run_cancelled, expired.
+//     A transition's own line comes before the line of the end of the run. Log entries of runs: created, run_succeeded, run_failed, run_cancelled, expired,
+//     and paused, resumed, cancel_requested with an operator's reason and name.
+//   - skip and resolve keep epoch, worker and attempts of the step; nonces, failures, crashes and error go. Its delivery is stale, also that of a failed
+//     step, whose task the queue keeps. In a scheduled run the children may begin at once.
+//   - cancel logs cancel_requested, then "cancelled" for every queued and retrying step in topological order; a pending one becomes cancelled without a
+//     line. A retrying step keeps its error.
+//   - resume logs "reissued" for every queued and retrying step in topological order, after its own line; nothing is stale.
+//   - A deadline that has passed when a run is paused leaves 1 ms.
 type State struct {
 	Runs    map[string]Fields            // run:ID
 	Inputs  map[string]string            // in:ID
