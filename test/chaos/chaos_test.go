@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,7 @@ func perform(t *testing.T, p *profile) outcome {
 
 // progress says every few seconds how far things are.
 func progress(ctx context.Context, t *testing.T, f *fleet, s *storm, customers *shoppers) {
+	t.Helper()
 	ticker := time.NewTicker(progressEvery)
 	defer ticker.Stop()
 	for {
@@ -90,7 +92,7 @@ func progress(ctx context.Context, t *testing.T, f *fleet, s *storm, customers *
 		case <-ticker.C:
 		}
 		ended, err := f.client.ended(ctx)
-		said := fmt.Sprint(ended)
+		said := strconv.Itoa(ended)
 		if err != nil {
 			said = "unknown"
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stepwell/stepwell/pkg/dag"
@@ -253,17 +254,17 @@ func count(log []Event, step, name string) int {
 }
 
 func describe(run *Run) string {
-	text := ""
+	var text strings.Builder
 	for _, s := range run.Steps {
-		code := s.Code
-		if code != "" {
-			code += " "
+		fmt.Fprintf(&text, "%s %s", s.Name, s.State)
+		if s.Code != "" {
+			text.WriteString(" " + s.Code)
 		}
-		text += fmt.Sprintf("%s %s %s(attempts %d, crashes %d); ", s.Name, s.State, code, s.Attempts, s.Crashes)
+		fmt.Fprintf(&text, " (attempts %d, crashes %d); ", s.Attempts, s.Crashes)
 	}
 	if n := len(run.Log); n > 0 {
 		last := run.Log[n-1]
-		text += fmt.Sprintf("last logged: %s %s at %s", last.Step, last.Name, last.At.Format(time.TimeOnly))
+		fmt.Fprintf(&text, "last logged: %s %s at %s", last.Step, last.Name, last.At.Format(time.TimeOnly))
 	}
-	return text
+	return text.String()
 }

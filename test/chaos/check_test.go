@@ -36,9 +36,14 @@ func good(t *testing.T) *chaos.Evidence {
 				ID: runA, State: dag.RunSucceeded,
 				Steps: []chaos.Step{{Name: "cart", State: dag.StepSucceeded}, {Name: "pay", State: dag.StepSucceeded}, {Name: "ship", State: dag.StepSucceeded}},
 				Log: []chaos.Event{
-					{Name: "begun", Step: "cart", At: ms(1)}, {Name: "crashed", Step: "cart", Worker: 7, At: ms(2)}, {Name: "begun", Step: "cart", At: ms(3)},
-					{Name: "succeeded", Step: "cart", At: ms(20)}, {Name: "begun", Step: "pay", At: ms(21)}, {Name: "succeeded", Step: "pay", At: ms(30)},
-					{Name: "begun", Step: "ship", At: ms(31)}, {Name: "succeeded", Step: "ship", At: ms(40)},
+					{Name: "begun", Step: "cart", At: ms(1)},
+					{Name: "crashed", Step: "cart", Worker: 7, At: ms(2)},
+					{Name: "begun", Step: "cart", At: ms(3)},
+					{Name: "succeeded", Step: "cart", At: ms(20)},
+					{Name: "begun", Step: "pay", At: ms(21)},
+					{Name: "succeeded", Step: "pay", At: ms(30)},
+					{Name: "begun", Step: "ship", At: ms(31)},
+					{Name: "succeeded", Step: "ship", At: ms(40)},
 				},
 			},
 			runB: {

@@ -45,9 +45,9 @@ func newStorm(f *fleet, n faults, span time.Duration, seed uint64) *storm {
 }
 
 // draw adds n faults of a kind.
-func (s *storm) draw(rng *rand.Rand, span time.Duration, n int, make func(rng *rand.Rand) func(ctx context.Context) error) {
+func (s *storm) draw(rng *rand.Rand, span time.Duration, n int, kind func(rng *rand.Rand) func(ctx context.Context) error) {
 	for range n {
-		s.faults = append(s.faults, fault{at: time.Duration(rng.Int64N(int64(span))), what: make(rng)})
+		s.faults = append(s.faults, fault{at: time.Duration(rng.Int64N(int64(span))), what: kind(rng)})
 	}
 }
 
