@@ -5,7 +5,6 @@ package chaos_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,7 +26,7 @@ type member struct {
 	mu     sync.Mutex
 	proc   *demo.Process // nil while there is none
 	frozen bool          // stopped by SIGSTOP: nobody else may touch it
-	killed bool          // by us
+	killed bool          // by us; what is there is dead or dying
 	died   []int         // IDs of all processes that ended or were stopped
 	alone  []string      // last words of processes that ended by themselves
 	broken error         // it could not be started
@@ -74,7 +73,7 @@ var errNobody = errors.New("no process there at the moment")
 func (m *member) kill() error {
 	m.mu.Lock()
 	p := m.proc
-	if p == nil || m.frozen {
+	if p == nil || m.frozen || m.killed {
 		m.mu.Unlock()
 		return errNobody
 	}
@@ -87,7 +86,7 @@ func (m *member) kill() error {
 func (m *member) freeze(d time.Duration) error {
 	m.mu.Lock()
 	p := m.proc
-	if p == nil || m.frozen {
+	if p == nil || m.frozen || m.killed {
 		m.mu.Unlock()
 		return errNobody
 	}
@@ -108,7 +107,7 @@ func (m *member) freeze(d time.Duration) error {
 	}
 	select {
 	case <-p.Done():
-		return fmt.Errorf("%s ended while it was stopped", m.name)
+		return errNobody // it was about to end by itself
 	default:
 		return nil
 	}
