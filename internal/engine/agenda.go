@@ -12,13 +12,13 @@ func (s *sweeper) sweepAgenda(ctx context.Context, due *dag.Due) {
 		s.cfg.Log.WarnContext(ctx, "entry put off for an hour: this release cannot act on it; bring every process to the newest release", "entry", entry)
 	}
 	s.sweepSends(ctx, due)
-	within(ctx, sweepTimeout, func(ctx context.Context) {
+	within(ctx, func(ctx context.Context) {
 		for _, run := range due.Ends {
 			s.expire(ctx, run)
 		}
 	})
 	if len(due.Purges) > 0 {
-		within(ctx, sweepTimeout, func(ctx context.Context) { s.purge(ctx, due.Purges) })
+		within(ctx, func(ctx context.Context) { s.purge(ctx, due.Purges) })
 	}
 }
 
@@ -26,7 +26,7 @@ func (s *sweeper) sweepAgenda(ctx context.Context, due *dag.Due) {
 func (s *sweeper) sweepSends(ctx context.Context, due *dag.Due) {
 	done := due.Stale
 	var refused []dag.Delivery
-	within(ctx, sweepTimeout, func(ctx context.Context) {
+	within(ctx, func(ctx context.Context) {
 		for _, send := range due.Sends {
 			if err := s.enqueue(ctx, send, true); err != nil {
 				refused = append(refused, send.Delivery)

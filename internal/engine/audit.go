@@ -37,7 +37,7 @@ func (s *sweeper) audit(ctx context.Context) {
 	if !s.pass.running {
 		return
 	}
-	within(ctx, sweepTimeout, func(ctx context.Context) {
+	within(ctx, func(ctx context.Context) {
 		runs, tasks := s.auditRuns(ctx), s.auditArchives(ctx)
 		s.pass.running = runs || tasks
 	})

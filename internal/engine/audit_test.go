@@ -45,7 +45,7 @@ func TestAuditGoesOverAllRunsEachHour(t *testing.T) {
 	if len(store.pages) != 1 {
 		t.Errorf("%d pages in a round, want one", len(store.pages))
 	}
-	r.pass(59 * time.Minute)
+	r.pass(100 * time.Second)
 	want := []dag.Mismatch{{Run: "page ", What: "active is 2"}, {Run: "page 1", What: "active is 2"}, {Run: "page 2", What: "active is 2"}}
 	if d := cmp.Diff(want, r.seen.mismatches); d != "" {
 		t.Errorf("mismatches of a pass (-want +got):\n%s", d)
@@ -53,7 +53,13 @@ func TestAuditGoesOverAllRunsEachHour(t *testing.T) {
 	if len(store.pages) != dag.Partitions+2 {
 		t.Errorf("%d pages, want one of each partition and two more of the broken one", len(store.pages))
 	}
-	r.pass(3 * time.Minute)
+	r.store.Advance(58 * time.Minute)
+	r.pass(10 * time.Second)
+	if n := len(r.seen.mismatches); n != 3 {
+		t.Errorf("%d mismatches within the hour, want those of one pass", n)
+	}
+	r.store.Advance(time.Minute)
+	r.pass(10 * time.Second)
 	if n := len(r.seen.mismatches); n != 6 {
 		t.Errorf("%d mismatches after an hour, want those of a second pass too", n)
 	}

@@ -61,7 +61,7 @@ func (s *sweeper) lookAt(ctx context.Context, doubts []found) {
 	}
 	stays := make([]bool, len(doubts))
 	looks := make([]dag.Look, len(doubts))
-	within(ctx, sweepTimeout, func(ctx context.Context) {
+	within(ctx, func(ctx context.Context) {
 		var g errgroup.Group
 		g.SetLimit(min(s.width, lookWidth))
 		for i := range doubts {

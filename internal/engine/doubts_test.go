@@ -185,7 +185,7 @@ func TestActiveTaskHasThreeMinutes(t *testing.T) {
 		forget bool
 	}{
 		"seen pending meanwhile":      {task: engine.TaskInfo{State: engine.TaskPending}, forget: true},
-		"no answer in the meanwhile ": {err: errors.New("away")},
+		"no answer meanwhile": {err: errors.New("away")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -238,7 +238,7 @@ func (r *rig) crowd(n int) {
 // Every task of many runs is gone. All are sent again soon, and the queue is not flooded with questions.
 func TestWipedQueueIsRefilledWithinTheBudget(t *testing.T) {
 	t.Parallel()
-	const runs = 1_200
+	const runs = 800
 	r := newRig(t)
 	r.crowd(runs)
 	r.pass(10 * time.Second)

@@ -152,7 +152,7 @@ func (s *sweeper) sweep(ctx context.Context, partition int, limits dag.DueLimits
 	}
 	s.sweepAgenda(ctx, &due)
 	if len(due.Claims) > 0 {
-		within(ctx, sweepTimeout, func(ctx context.Context) { s.takeOver(ctx, &s.guards[partition], answered, due) })
+		within(ctx, func(ctx context.Context) { s.takeOver(ctx, &s.guards[partition], answered, due) })
 	}
 	return due
 }
@@ -175,9 +175,9 @@ func (s *sweeper) due(ctx context.Context, partition int, limits dag.DueLimits) 
 	return due, answered, true
 }
 
-// within bounds the time of one kind of work, so that none takes that of the next.
-func within(ctx context.Context, d time.Duration, work func(context.Context)) {
-	ctx, cancel := context.WithTimeout(ctx, d)
+// within bounds the time of one kind of work by [sweepTimeout], so that none takes that of the next.
+func within(ctx context.Context, work func(context.Context)) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 	work(ctx)
 }
