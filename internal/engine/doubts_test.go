@@ -184,8 +184,8 @@ func TestActiveTaskHasThreeMinutes(t *testing.T) {
 		err    error
 		forget bool
 	}{
-		"seen pending meanwhile":      {task: engine.TaskInfo{State: engine.TaskPending}, forget: true},
-		"no answer meanwhile": {err: errors.New("away")},
+		"seen pending meanwhile": {task: engine.TaskInfo{State: engine.TaskPending}, forget: true},
+		"no answer meanwhile":    {err: errors.New("away")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
