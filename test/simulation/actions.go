@@ -25,7 +25,7 @@ func weights() map[string]int {
 		"start": 40, "deliver": 160, "deliver twice": 8, "go on": 340, "go on, reply lost": 25, "go on, call refused": 15, "go on, then die": 6,
 		"kill": 4, "terminate": 3, "stop": 3, "cut": 4, "mend": 12, "remember": 12, "roll back": 10, "lose a task": 4,
 		"operate": 25, "button": 25, "lose the queue's name": 1, "redis clock": 1, "own clock": 1,
-		"moment": 200, "while": 60, "long": 6,
+		"moment": 260, "while": 30, "long": 4,
 	}
 }
 

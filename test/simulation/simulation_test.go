@@ -17,7 +17,7 @@ const (
 	envActions  = "SW_SIM_ACTIONS" // how many in all
 	envSeed     = "SW_SIM_SEED"    // of the first episode; later ones count up
 	fewActions  = 40_000           // unless the environment asks for more
-	episodeSize = 800              // actions of an episode
+	episodeSize = 1000             // actions of an episode
 	lanes       = 4                // episodes side by side
 )
 

@@ -17,7 +17,7 @@ import (
 
 const (
 	processes   = 3
-	maxRuns     = 6                // of an episode
+	maxRuns     = 10               // of an episode
 	keep        = 15 * time.Minute // after a run's end
 	queueName   = "sim"
 	handlerName = "sim.work"
@@ -196,13 +196,13 @@ func (w *world) rollBack(what int) {
 	if what%3 != 1 {
 		w.store.Restore(w.back.store)
 		clear(w.dead) // some live again
-		clear(w.over)
 		for id, at := range w.accepted {
 			if !at.Before(w.back.at) {
 				w.undone[id] = true
 				delete(w.accepted, id)
 			}
 		}
+		w.noteEnds()
 	}
 	if what%3 != 0 {
 		w.queue = w.back.queue
