@@ -86,6 +86,7 @@ func (o Options) universal() (opts *redis.UniversalOptions, cluster bool, err er
 	}
 	opts = &redis.UniversalOptions{
 		Addrs: hosts, Username: u.User.Username(), PoolSize: o.PoolSize,
+		DisableIdentity:          true,                                                              // or each connection begins with CLIENT SETINFO, one more thing that a user must be allowed
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}, // a feature of Redis Enterprise
 	}
 	opts.Password, _ = u.User.Password()

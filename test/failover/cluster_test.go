@@ -4,6 +4,7 @@ package failover_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -98,10 +99,7 @@ func TestClusterSlotsMoved(t *testing.T) {
 }
 
 // partitionKey is a key that lies in the slot of a partition.
-func partitionKey(p int) string {
-	const digits = "0123456789abcdef"
-	return "{sw:" + string([]byte{digits[p>>4], digits[p&15]}) + "}:agenda"
-}
+func partitionKey(p int) string { return fmt.Sprintf("{sw:%02x}:agenda", p) }
 
 // runsOn selects the runs whose partition a master has now.
 func runsOn(t *testing.T, master *localredis.Server) func(run string) bool {

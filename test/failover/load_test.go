@@ -87,7 +87,7 @@ func (l *load) start(ctx context.Context, key string) bool {
 	switch {
 	case err == nil:
 		l.accepted = append(l.accepted, answer{run: started.Run.ID, at: time.Now()})
-	case errors.Is(err, engine.ErrUnavailable):
+	case errors.Is(err, engine.ErrUnavailable), errors.Is(err, engine.ErrMemory):
 		l.refused++
 	default:
 		l.wrong = append(l.wrong, err)

@@ -230,6 +230,14 @@ func (c *Cluster) meet(tb testing.TB) {
 	}
 }
 
+// ClusterIsUp tells whether a node sees all slots served, for [Await].
+func ClusterIsUp(node *redis.Client) func(ctx context.Context) (ok bool, saw string) {
+	return func(ctx context.Context) (bool, string) {
+		info := node.ClusterInfo(ctx).Val()
+		return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_slots_assigned:16384"), info
+	}
+}
+
 // settled waits until every node sees all others, and every replica is in step.
 func (c *Cluster) settled(tb testing.TB) {
 	tb.Helper()
@@ -237,8 +245,8 @@ func (c *Cluster) settled(tb testing.TB) {
 	for _, s := range slices.Concat(c.Replicas, c.Masters) {
 		node := Client(tb, s)
 		Await(tb, settleLimit, "the nodes of a cluster to see each other", func(ctx context.Context) (bool, string) {
-			info := node.ClusterInfo(ctx).Val()
-			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_slots_assigned:16384") &&
+			up, info := ClusterIsUp(node)(ctx)
+			return up &&
 				strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", nodes)) && strings.Contains(info, fmt.Sprintf("cluster_size:%d\r", len(c.Masters))), info
 		})
 	}
