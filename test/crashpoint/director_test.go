@@ -5,7 +5,6 @@ package crashpoint_test
 import (
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -21,12 +20,20 @@ type aim struct {
 	fault fault
 }
 
+// What a director answers to an outside call.
+const (
+	goOn    = "go on"
+	refused = "refused" // the call fails, and has no effect
+	lost    = "lost"    // the call was made, and its answer is lost
+)
+
 // director watches everything that one process does between the start and the end of its run, and either records it or makes one fault happen.
 // It is safe for concurrent use.
 type director struct {
-	steps []string
-	aim   *aim   // nil records
-	kill  func() // ends the process at once and waits for its end
+	steps  []string
+	aim    *aim   // nil records
+	refuse string // the outside call that is refused the first time
+	kill   func() // ends the process at once and waits for its end
 
 	mu       sync.Mutex
 	open     bool          // between start and end
@@ -39,8 +46,8 @@ type director struct {
 	hit      chan struct{} // closed then
 }
 
-func newDirector(steps []string, a *aim) *director {
-	return &director{steps: steps, aim: a, asked: map[kind]int{}, answered: map[kind]int{}, hit: make(chan struct{})}
+func newDirector(steps []string, a *aim, refuse string) *director {
+	return &director{steps: steps, aim: a, refuse: refuse, asked: map[kind]int{}, answered: map[kind]int{}, hit: make(chan struct{})}
 }
 
 // on sets the rules of a proxy.
@@ -62,6 +69,9 @@ func (d *director) recorded() []point {
 	return slices.Clone(d.points)
 }
 
+// task is the kind of a dequeue that gets a task.
+func task() kind { return kind{name: dequeueTask, ofRun: true} }
+
 // before sees each command before Redis does, and tells whether the fault is to happen now.
 func (d *director) before(c *faultproxy.Call) bool {
 	d.mu.Lock()
@@ -69,7 +79,7 @@ func (d *director) before(c *faultproxy.Call) bool {
 	k := kindOf(c, d.steps)
 	if k.name == dequeueTask {
 		if d.pending > 0 {
-			return d.meets(point{kind{name: dequeueTask}, d.taken + 1}, killBefore)
+			return d.meets(point{task(), d.taken + 1}, killBefore)
 		}
 		k = kind{name: dequeueEmpty}
 	}
@@ -86,24 +96,26 @@ func (d *director) after(c *faultproxy.Call) bool {
 	k := kindOf(c, d.steps)
 	switch {
 	case k.name == dequeueTask && found(c.Reply):
-		k, d.pending, d.taken = kind{name: dequeueTask}, d.pending-1, d.taken+1
+		k, d.pending, d.taken = task(), d.pending-1, d.taken+1
 	case k.name == dequeueTask:
 		k = kind{name: dequeueEmpty}
-	case k.name == "asynq.enqueue", k.name == "asynq.forward":
+	case k.name == "asynq.enqueue":
 		d.pending += number(c.Reply)
+	case k.name == forward && number(c.Reply) > 0:
+		k, d.pending = kind{name: forwardTask, ofRun: true}, d.pending+number(c.Reply)
 	}
-	return d.happened(k, limit(c))
+	return d.happened(k)
 }
 
 // happened counts what was done and tells whether the fault is to happen now.
-func (d *director) happened(k kind, limit int) bool {
+func (d *director) happened(k kind) bool {
 	if !d.open {
 		return false
 	}
 	d.answered[k]++
 	p := point{k, d.answered[k]}
 	if d.aim == nil {
-		if p.nth <= limit || k.name == dequeueTask {
+		if p.nth <= k.limit() || k.name == dequeueTask {
 			d.points = append(d.points, p)
 		}
 		return false
@@ -128,9 +140,9 @@ func (d *director) strike() {
 	close(d.hit)
 }
 
-// outside answers a handler that is about to make an outside call, or has made it: the call goes on, or its result is lost.
+// outside answers a handler that is about to make an outside call, or has made it.
 func (d *director) outside(w http.ResponseWriter, r *http.Request) {
-	k, done := outside(r.FormValue("call")), r.FormValue("done") != ""
+	call, done := r.FormValue("call"), r.FormValue("done") != ""
 	if !done {
 		select {
 		case <-time.After(pace):
@@ -138,18 +150,33 @@ func (d *director) outside(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	lost := d.called(k, done)
-	if lost {
+	answer := goOn
+	switch {
+	case !done && d.refuses(call):
+		answer = refused
+	case d.called(outside(call), done):
 		d.strike()
+		answer = lost
 	}
-	_, _ = w.Write([]byte(strconv.FormatBool(lost))) // the caller may be dead
+	_, _ = w.Write([]byte(answer)) // the caller may be dead
+}
+
+// refuses tells, once, that a call is to be refused. It is no point.
+func (d *director) refuses(call string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if call != d.refuse {
+		return false
+	}
+	d.refuse = ""
+	return true
 }
 
 func (d *director) called(k kind, done bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if done {
-		return d.happened(k, 2)
+		return d.happened(k)
 	}
 	if d.open {
 		d.asked[k]++

@@ -4,7 +4,6 @@ package crashpoint_test
 
 import (
 	"bytes"
-	"cmp"
 	"regexp"
 	"slices"
 	"strconv"
@@ -29,26 +28,24 @@ func (f fault) String() string {
 
 // kind is what a process does at a point: a script or command, or an outside call, and the step that it is about, if it is about one.
 type kind struct {
-	name string
-	step string
+	name  string
+	step  string
+	ofRun bool // it is about the run, and no round of a loop
 }
 
-func (k kind) String() string { return strings.TrimSuffix(k.name+" "+k.step, " ") }
+func (k kind) String() string { return strings.TrimSpace(k.name + " " + k.step) }
+
+// limit is how many occurrences of a kind are points of their own: what concerns the run may matter each time, at first and when it is repeated;
+// loops that ask the same again and again are one point each.
+func (k kind) limit() int {
+	if k.ofRun {
+		return 2
+	}
+	return 1
+}
 
 // outside is the kind of a call that a handler makes.
-func outside(call string) kind { return kind{name: "outside " + call} }
-
-// isScript tells whether it is a script, ours or asynq's, or an outside call: what every fault must have met.
-func (k kind) isScript() bool {
-	return !strings.Contains(k.name, " ") || strings.HasPrefix(k.name, "outside ")
-}
-
-// writesQueue tells whether it changes something of asynq's beside its scripts.
-func (k kind) writesQueue() bool {
-	verb, key, _ := strings.Cut(k.name, " ")
-	reads := []string{"get", "hget", "hmget", "hgetall", "smembers", "exists", "zrange", "zrangebyscore", "lrange"}
-	return strings.HasPrefix(key, "asynq") && !slices.Contains(reads, verb)
-}
+func outside(call string) kind { return kind{name: "outside " + call, ofRun: true} }
 
 // point is the nth time that something of a kind happens.
 type point struct {
@@ -63,10 +60,12 @@ func (p point) String() string {
 	return p.kind.String() + " #" + strconv.Itoa(p.nth)
 }
 
-// The kinds of dequeue, which differ in what they find.
+// Kinds that differ in what they find.
 const (
 	dequeueTask  = "asynq.dequeue"
 	dequeueEmpty = "asynq.dequeue empty"
+	forward      = "asynq.forward"
+	forwardTask  = "asynq.forward retries" // before it nobody knows that it will find any
 )
 
 var (
@@ -78,17 +77,23 @@ var (
 
 // kindOf names a command. Commands that differ in the run, in nonces, times and partitions are of one kind. steps are those of the run.
 func kindOf(c *faultproxy.Call, steps []string) kind {
+	queues := strings.HasPrefix(c.Script, "asynq.")
+	k := kind{name: c.Script, ofRun: slices.ContainsFunc(c.Keys, runPattern.MatchString) || (!queues && slices.ContainsFunc(c.Args, runPattern.MatchString))}
 	switch {
-	case c.Run() != "" && len(c.Args) > 1 && slices.Contains(steps, c.Args[1]) && c.Script != "handed_over":
-		return kind{c.Script, c.Args[1]}
+	case queues:
+		k.step = stepOfTask(c)
 	case c.Script != "":
-		return kind{c.Script, stepOfTask(c)}
-	case len(c.Keys) > 0:
-		return kind{c.Verb + " " + form(c.Keys[0]), ""} // a script that nobody knows
+		if c.Run() != "" && len(c.Args) > 1 && c.Script != "handed_over" && slices.Contains(steps, c.Args[1]) {
+			k.step = c.Args[1]
+		}
+	case len(c.Keys) > 0: // a script that nobody knows
+		k.name = c.Verb + " " + form(c.Keys[0])
 	case len(c.Args) > 0:
-		return kind{c.Verb + " " + form(c.Args[0]), ""}
+		k.name = c.Verb + " " + form(c.Args[0])
+	default:
+		k.name = c.Verb
 	}
-	return kind{c.Verb + " ", ""}
+	return k
 }
 
 // stepOfTask is the step of the task that a script of asynq's works on. Dequeue names none; the occurrence tells its tasks apart.
@@ -113,16 +118,6 @@ func form(key string) string {
 	return strings.TrimSuffix(key, ":")
 }
 
-// limit is how many occurrences of a kind are points of their own: what concerns the run may matter each time, at first and when it is repeated;
-// loops that ask the same again and again are one point each.
-func limit(c *faultproxy.Call) int {
-	about := func(w string) bool { return runPattern.MatchString(w) }
-	if slices.ContainsFunc(c.Keys, about) || slices.ContainsFunc(c.Args, about) {
-		return 2
-	}
-	return 1
-}
-
 // found tells whether a dequeue got a task.
 func found(reply []byte) bool {
 	return bytes.HasPrefix(reply, []byte("$")) && !bytes.HasPrefix(reply, []byte("$-1"))
@@ -137,5 +132,3 @@ func number(reply []byte) int {
 	}
 	return n
 }
-
-func byKind(a, b kind) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.step, b.step)) }

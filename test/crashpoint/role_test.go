@@ -147,7 +147,7 @@ func (r *role) connect(ctx context.Context, profile redisstore.Profile) (redis.U
 			return nil, nil, err
 		}
 	}
-	store, err := redisstore.Open(ctx, conn, redisstore.Config{Prefix: os.Getenv(envPrefix), Batch: batch})
+	store, err := r.open(ctx, conn, batch)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,6 +158,17 @@ func (r *role) connect(ctx context.Context, profile redisstore.Profile) (redis.U
 	hooks := engine.Hooks{RunEnded: func(string, dag.RunState) { go r.stage.tell(ctx, "ended", nil) }}
 	e, err := engine.New(store, queue, definition.NewSchemas(), engine.Config{TTL: roleTTL, Hooks: hooks, Log: r.log})
 	return conn, e, err
+}
+
+// open repeats what a supervisor would: a process that could not reach Redis in time ends, and is started again.
+func (r *role) open(ctx context.Context, conn, batch redis.UniversalClient) (*redisstore.Store, error) {
+	for {
+		store, err := redisstore.Open(ctx, conn, redisstore.Config{Prefix: os.Getenv(envPrefix), Batch: batch})
+		if !errors.Is(err, engine.ErrUnavailable) {
+			return store, err
+		}
+		pause(ctx)
+	}
 }
 
 func (r *role) play(ctx context.Context) error {
@@ -273,15 +284,15 @@ type outsideWorld struct {
 	keyless bool
 }
 
-var errAnswerLost = errors.New("the answer was lost")
-
 // around makes a call whose point is name.
 func around[T any](ctx context.Context, o *outsideWorld, name string, call func() (T, error)) (T, error) {
-	o.stage.tell(ctx, "outside", url.Values{"call": {name}})
+	var none T
+	if o.stage.tell(ctx, "outside", url.Values{"call": {name}}) == refused {
+		return none, errors.New("the call was refused")
+	}
 	v, err := call()
-	if o.stage.tell(ctx, "outside", url.Values{"call": {name}, "done": {"1"}}) == "true" {
-		var none T
-		return none, errAnswerLost
+	if o.stage.tell(ctx, "outside", url.Values{"call": {name}, "done": {"1"}}) == lost {
+		return none, errors.New("the answer of the call was lost")
 	}
 	return v, err
 }
