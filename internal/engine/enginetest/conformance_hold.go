@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/stepwell/stepwell/pkg/dag"
@@ -119,11 +120,9 @@ func (s *script) everyRun(do func(state dag.RunState)) {
 func (s *script) wantOnly(verb func(dag.OperatorRequest) dag.Operated, in ...dag.RunState) {
 	s.t.Helper()
 	s.everyRun(func(state dag.RunState) {
-		for _, fits := range in {
-			if state == fits {
-				s.want(string(state), verb(s.operator("")).Reply, dag.ReplyOK)
-				return
-			}
+		if slices.Contains(in, state) {
+			s.want(string(state), verb(s.operator("")).Reply, dag.ReplyOK)
+			return
 		}
 		s.refuses(string(state), verb, s.operator("a"), dag.Operated{Run: state})
 	})

@@ -192,7 +192,9 @@ func stepsAtStand(s *script) {
 	unknown := dag.Delivery{Run: s.run, Step: "x", Epoch: 1}
 	gone := dag.Delivery{Run: dag.NewRunID(6, "00000000000000000000000ZZZ"), Step: "a", Epoch: 1}
 	s.want("steps", s.stepsAt(pending, old, gone, unknown), []dag.StepAt{
-		{Delivery: pending, State: dag.StepPending}, {Delivery: old, State: dag.StepQueued, At: 2}, {Delivery: gone},
+		{Delivery: pending, State: dag.StepPending},
+		{Delivery: old, State: dag.StepQueued, At: 2},
+		{Delivery: gone},
 		{Delivery: unknown, State: dag.StepPending},
 	})
 	s.want("none", len(s.stepsAt()), 0)

@@ -30,8 +30,13 @@ func TestFakeQueueInspect(t *testing.T) {
 	}
 	want(engine.TaskInfo{State: engine.TaskNone})
 	for _, info := range []engine.TaskInfo{
-		{State: engine.TaskRetry, Next: time.Unix(7, 0)}, {State: engine.TaskScheduled, Next: time.Unix(8, 0)}, {State: engine.TaskActive},
-		{State: engine.TaskArchived, Verdict: true}, {State: engine.TaskArchived}, {State: engine.TaskCompleted}, {State: engine.TaskZombie},
+		{State: engine.TaskRetry, Next: time.Unix(7, 0)},
+		{State: engine.TaskScheduled, Next: time.Unix(8, 0)},
+		{State: engine.TaskActive},
+		{State: engine.TaskArchived, Verdict: true},
+		{State: engine.TaskArchived},
+		{State: engine.TaskCompleted},
+		{State: engine.TaskZombie},
 	} {
 		q.Put(a, info)
 		want(info)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"iter"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -179,20 +178,7 @@ func (c *change) logEntry(e dag.LogEntry, s *step) {
 // zset is a sorted set of Redis: members by score.
 type zset map[string]int64
 
-// sorted returns the members in the order of Redis: by score, then by name.
-func (z zset) sorted() []string {
-	all := slices.Collect(maps.Keys(z))
-	z.sort(all)
-	return all
-}
-
-func (z zset) sort(members []string) {
-	slices.SortFunc(members, func(a, b string) int {
-		return cmp.Or(cmp.Compare(z[a], z[b]), strings.Compare(a, b))
-	})
-}
-
-// until returns the first limit members with a score of now or less.
+// until returns the first limit members with a score of now or less, in the order of Redis: by score, then by name.
 func (z zset) until(now int64, limit int) []string {
 	var due []string
 	for m, score := range z {
@@ -200,7 +186,9 @@ func (z zset) until(now int64, limit int) []string {
 			due = append(due, m)
 		}
 	}
-	z.sort(due)
+	slices.SortFunc(due, func(a, b string) int {
+		return cmp.Or(cmp.Compare(z[a], z[b]), strings.Compare(a, b))
+	})
 	return due[:min(limit, len(due))]
 }
 

@@ -121,7 +121,7 @@ func actions() []action {
 		{"bury", 2},
 		{"look again", 3},
 		{"purge", 3},
-		{"share", 1},
+		{"share", 2},
 		{"steps at", 1},
 		{"too big", 1},
 		{"look", 2},

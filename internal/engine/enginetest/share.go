@@ -34,8 +34,7 @@ func (m *Memory) Share(_ context.Context, sweeper dag.SweeperInfo) (groups []int
 		}
 	}
 	for g := range engine.SweepGroups {
-		owner, taken := m.groups[g]
-		if _, there := m.sweepers[owner]; kept < even && !(taken && there) {
+		if _, there := m.sweepers[m.groups[g]]; kept < even && !there {
 			m.groups[g] = sweeper.ID
 			kept++
 		}

@@ -12,7 +12,7 @@ type Snapshot struct{ content content }
 func (m *Memory) Snapshot() *Snapshot {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &Snapshot{m.content.clone()}
+	return &Snapshot{m.clone()}
 }
 
 // Restore rolls the store back to a snapshot of it, as a Redis does that lost its last writes; the clock goes on. The same snapshot may be
