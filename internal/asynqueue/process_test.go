@@ -311,7 +311,7 @@ func TestCancelledRunEndsTheContext(t *testing.T) {
 		run := r.start(one("shop.x"))
 		answer := r.deliverInBackground(r.next())
 		synctest.Wait()
-		if err := r.store.SetRunState(r.t.Context(), run, dag.RunCancelling); err != nil {
+		if _, err := r.store.Cancel(r.t.Context(), dag.OperatorRequest{Run: run, Nonce: "operator"}); err != nil {
 			r.t.Fatal(err)
 		}
 		if err := <-answer; err != nil {
