@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stepwell/stepwell/internal/checkout"
 	"github.com/stepwell/stepwell/internal/config"
 	"github.com/stepwell/stepwell/internal/definition"
+	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/internal/httpapi"
 	"github.com/stepwell/stepwell/internal/redisstore"
 	"github.com/stepwell/stepwell/internal/telemetry"
@@ -44,10 +44,14 @@ func API(ctx context.Context, cfg config.API, logTo io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	asynqmon := httpapi.NewAsynqmon(lentClient{monitor})
-	defer func() { _ = asynqmon.Close() }() // says that the one client, which it closes twice, is closed
+	defer func() { err = errors.Join(err, monitor.Close()) }()
+	var pressed *engine.Engine // by asynqmon's buttons
+	if cfg.Asynqmon.Buttons {
+		pressed = p.engine
+		p.log.WarnContext(ctx, "asynqmon has its buttons on; whoever reaches the API may press them", "path", "/asynqmon/")
+	}
 	deps := httpapi.Deps{
-		Engine: p.engine, Metrics: telemetry.Handler(p.registry), Asynqmon: asynqmon, Log: p.log, Version: Version(), Now: time.Now,
+		Engine: p.engine, Metrics: telemetry.Handler(p.registry), Asynqmon: httpapi.NewAsynqmon(monitor, pressed), Log: p.log, Version: Version(), Now: time.Now,
 	}
 	if cfg.Shop.Enabled {
 		deps.Extra = func(api huma.API) { checkout.Routes(api, orders{p.engine}) }
@@ -95,8 +99,3 @@ func (p *process) serve(ctx context.Context, server *httpapi.Server, addr string
 	end()
 	return errors.Join(err, g.Wait())
 }
-
-// lentClient gives asynqmon a client of its own that was built as all others are. asynqmon closes it.
-type lentClient struct{ client redis.UniversalClient }
-
-func (l lentClient) MakeRedisClient() any { return l.client }

@@ -84,24 +84,11 @@ func (q *Queue) Archived(ctx context.Context, queue string, page int) (steps []d
 		return nil, false, fmt.Errorf("list archived tasks of queue %s: %w: %w", name, engine.ErrUnavailable, err)
 	}
 	for _, t := range archived {
-		if d, is := DeliveryOf(t.ID, t.Type, t.Payload); is {
+		if d, is := tasks.DeliveryOf(t.ID, t.Type, t.Payload); is {
 			steps = append(steps, d)
 		}
 	}
 	return steps, len(archived) > 0, nil
-}
-
-// DeliveryOf reads which delivery a task is; is tells whether it is one of ours at all. A copy of one under another ID is not.
-func DeliveryOf(id, taskType string, payload []byte) (d dag.Delivery, is bool) {
-	if _, step := tasks.HandlerOf(taskType); !step {
-		return dag.Delivery{}, false
-	}
-	p, err := tasks.DecodePayload(payload)
-	if err != nil {
-		return dag.Delivery{}, false
-	}
-	d = dag.Delivery{Run: p.Run, Step: p.Step, Epoch: p.Epoch}
-	return d, d.TaskID() == id
 }
 
 // ask waits for a call of asynq's inspector, which takes no context, until ctx ends. The call itself ends with Redis's patience.

@@ -27,6 +27,7 @@ const MaxBodyBytes = 512 << 10
 const (
 	headerRequestID = "X-Request-Id"
 	headerKey       = "Idempotency-Key"
+	headerActor     = "X-Actor"
 )
 
 var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._:/=+-]{1,128}$`)

@@ -11,20 +11,10 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
-	"github.com/hibiken/asynq"
-	"github.com/hibiken/asynqmon"
 )
-
-// asynqmonPath is where asynqmon lives.
-const asynqmonPath = "/asynqmon"
 
 // readyTimeout bounds a readiness probe; orchestrators usually wait 1 s.
 const readyTimeout = 900 * time.Millisecond
-
-// NewAsynqmon returns asynqmon for [Deps].Asynqmon, without the buttons that change something. Close it after the server has ended.
-func NewAsynqmon(redis asynq.RedisConnOpt) *asynqmon.HTTPHandler {
-	return asynqmon.New(asynqmon.Options{RootPath: asynqmonPath, RedisConnOpt: redis, ReadOnly: true})
-}
 
 // routes fills the router and returns the API on it.
 func (s *Server) routes(router chi.Router) huma.API {
@@ -49,6 +39,7 @@ func (s *Server) routes(router chi.Router) huma.API {
 	}
 	api := humachi.New(router, s.config())
 	s.runRoutes(api)
+	s.verbRoutes(api)
 	s.workflowRoutes(api)
 	s.deadLetterRoutes(api)
 	s.systemRoutes(api)
@@ -62,7 +53,7 @@ func (s *Server) config() huma.Config {
 	c.CreateHooks = nil                                   // would add $schema to every body
 	c.Transformers = []huma.Transformer{addRequestID}
 	c.Tags = []*huma.Tag{
-		{Name: "runs", Description: "Start, watch and retry runs."},
+		{Name: "runs", Description: "Start and watch runs, and tell them what to do."},
 		{Name: "workflows", Description: "What can be run."},
 		{Name: "dead letters", Description: "Failed steps that wait for a person."},
 		{Name: "system", Description: "Probes and the state of the installation."},

@@ -16,9 +16,6 @@ import (
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
-// actor is who is said to have retried; the API knows no users.
-const actor = "api"
-
 // startExample is a start that the shipped workflow accepts.
 const startExample = `{"workflow":"ecommerce/process_order","input":{"cart_items":[{"product_id":1,"quantity":2}],` +
 	`"payment_info":{"method":"credit_card","amount":286.77,"currency":"USD","token":"test_success_visa"},"customer_info":{"email":"ada@example.com","name":"Ada"}}}`
@@ -49,30 +46,10 @@ type (
 		Replayed string `header:"Idempotent-Replayed" doc:"true when the run was started earlier under the same key."`
 		Body     runBody
 	}
-	runInput struct {
-		ID string `path:"id" doc:"The run's ID." example:"run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA"`
-	}
-	stepInput struct {
-		ID   string `path:"id" doc:"The run's ID." example:"run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA"`
-		Step string `path:"step" doc:"The step's name." example:"process_payment"`
-	}
 	graphInput struct {
-		ID     string `path:"id" doc:"The run's ID." example:"run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA"`
+		RunPath
 		Format string `query:"format" enum:"mermaid,dot,svg,json" default:"json" doc:"Steps are coloured by state."`
 	}
-	reasonBody struct {
-		Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why; kept in the run's log."`
-	}
-	retryInput struct {
-		ID   string `path:"id" doc:"The run's ID." example:"run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA"`
-		Body *reasonBody
-	}
-	retryStepInput struct {
-		ID   string `path:"id" doc:"The run's ID." example:"run_3f_01J9Z0K3V8Q6S5T4R3W2X1Y0ZA"`
-		Step string `path:"step" doc:"The step's name." example:"process_payment"`
-		Body *reasonBody
-	}
-
 	runOutput   struct{ Body runBody }
 	stepOutput  struct{ Body stepBody }
 	stepsOutput struct {
@@ -112,16 +89,6 @@ func (s *Server) runRoutes(api huma.API) {
 	graph := operation(http.MethodGet, "/v1/runs/{id}/graph", "runs", "get-run-graph", "Draw a run", http.StatusNotFound)
 	graph.Responses = map[string]*huma.Response{"200": drawn(api)}
 	huma.Register(api, graph, s.graph)
-
-	retry := operation(http.MethodPost, "/v1/runs/{id}/retry", "runs", "retry-run", "Retry every failed step of a run", http.StatusNotFound, http.StatusConflict)
-	retry.Description = "Failed steps are queued again and a failed run goes on. What succeeded is not done again."
-	retry.DefaultStatus = http.StatusAccepted
-	huma.Register(api, retry, s.retry)
-
-	retryStep := operation(http.MethodPost, "/v1/runs/{id}/steps/{step}/retry", "runs", "retry-run-step", "Retry a step", http.StatusNotFound, http.StatusConflict)
-	retryStep.Description = "A failed step is queued again; one that waits for its next attempt is tried at once."
-	retryStep.DefaultStatus = http.StatusAccepted
-	huma.Register(api, retryStep, s.retryStep)
 }
 
 // operation is what all operations have in common; statuses are those of errors beyond the usual.
@@ -203,7 +170,7 @@ func (s *Server) view(ctx context.Context, id string) (dag.RunView, error) {
 	return v, err
 }
 
-func (s *Server) run(ctx context.Context, in *runInput) (*runOutput, error) {
+func (s *Server) run(ctx context.Context, in *RunPath) (*runOutput, error) {
 	v, err := s.view(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -211,7 +178,7 @@ func (s *Server) run(ctx context.Context, in *runInput) (*runOutput, error) {
 	return &runOutput{Body: runOf(&v, nil)}, nil
 }
 
-func (s *Server) steps(ctx context.Context, in *runInput) (*stepsOutput, error) {
+func (s *Server) steps(ctx context.Context, in *RunPath) (*stepsOutput, error) {
 	v, err := s.view(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -221,7 +188,7 @@ func (s *Server) steps(ctx context.Context, in *runInput) (*stepsOutput, error) 
 	return out, nil
 }
 
-func (s *Server) step(ctx context.Context, in *stepInput) (*stepOutput, error) {
+func (s *Server) step(ctx context.Context, in *StepPath) (*stepOutput, error) {
 	v, err := s.view(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -236,7 +203,7 @@ func (s *Server) step(ctx context.Context, in *stepInput) (*stepOutput, error) {
 	return nil, fmt.Errorf("step %q of run %s: %w; its steps are %s", in.Step, in.ID, engine.ErrNotFound, strings.Join(names, ", "))
 }
 
-func (s *Server) runLog(ctx context.Context, in *runInput) (*logOutput, error) {
+func (s *Server) runLog(ctx context.Context, in *RunPath) (*logOutput, error) {
 	if _, err := s.view(ctx, in.ID); err != nil {
 		return nil, err
 	}
@@ -263,27 +230,4 @@ func (s *Server) graph(ctx context.Context, in *graphInput) (*rawOutput, error) 
 		return nil, fmt.Errorf("draw run %s: %w", in.ID, err)
 	}
 	return &rawOutput{ContentType: contentType, CSP: "default-src 'none'; style-src 'unsafe-inline'; sandbox", Body: body}, nil
-}
-
-func (s *Server) retry(ctx context.Context, in *retryInput) (*runOutput, error) {
-	return s.retried(ctx, in.ID, "", in.Body)
-}
-
-func (s *Server) retryStep(ctx context.Context, in *retryStepInput) (*runOutput, error) {
-	return s.retried(ctx, in.ID, in.Step, in.Body)
-}
-
-func (s *Server) retried(ctx context.Context, run, step string, body *reasonBody) (*runOutput, error) {
-	if err := checkID(run); err != nil {
-		return nil, err
-	}
-	req := engine.OperatorRequest{Run: run, Step: step, Actor: actor}
-	if body != nil {
-		req.Reason = body.Reason
-	}
-	v, err := s.engine.Retry(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	return &runOutput{Body: runOf(&v, nil)}, nil
 }

@@ -313,7 +313,8 @@ func TestDeadLetters(t *testing.T) {
 	page := r.get("/v1/dead-letters?limit=2").object(http.StatusOK)
 	letters, _ := page["dead_letters"].([]any)
 	want := map[string]any{
-		"run_id": ids[2], "step": "pay", "workflow": "shop/order", "attempts": 1.0, "crashes": 0.0, "worker": "w1", "failed_at": "2026-01-02T03:04:07.678Z",
+		"run_id": ids[2], "step": "pay", "workflow": "shop/order", "attempts": 1.0, "crashes": 0.0, "worker": "w1",
+		"started_at": "2026-01-02T03:04:07.678Z", "failed_at": "2026-01-02T03:04:07.678Z",
 		"error": map[string]any{"code": "DECLINED", "message": "the card was declined", "retryable": false},
 	}
 	if d := cmp.Diff(want, letters[0]); d != "" || len(letters) != 2 {
@@ -423,6 +424,16 @@ func TestRedisAway(t *testing.T) {
 		}
 	}
 	r.post("/v1/runs", goodStart).problem(http.StatusServiceUnavailable, "unavailable")
+	for path, body := range map[string]string{
+		"/v1/runs/" + id + "/retry": "", "/v1/runs/" + id + "/cancel": "", "/v1/runs/" + id + "/pause": "", "/v1/runs/" + id + "/resume": "",
+		"/v1/runs/" + id + "/steps/pay/retry": "", "/v1/runs/" + id + "/steps/pay/skip": "", "/v1/runs/" + id + "/steps/pay/resolve": `{"output":1}`,
+		"/v1/dead-letters/redrive": `{"all":true}`,
+	} {
+		a := r.post(path, body)
+		if a.problem(http.StatusServiceUnavailable, "unavailable"); a.Header().Get("Retry-After") != "2" {
+			t.Errorf("%s: Retry-After %q", path, a.Header().Get("Retry-After"))
+		}
+	}
 	if s := r.get("/healthz").object(http.StatusOK); s["status"] != "ok" {
 		t.Errorf("healthz %v", s)
 	}

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/internal/httpapi"
@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "write testdata/openapi.json")
 func TestRoutingErrorsAreProblems(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	for _, path := range []string{"/nothing", "/v1/runs/run_x/events", "/v1/runs/run_x/cancel", "/v1/", "/docs/other.js"} {
+	for _, path := range []string{"/nothing", "/v1/runs/run_x/events", "/v1/runs/run_x/begin", "/v1/", "/docs/other.js"} {
 		if p := r.get(path).problem(http.StatusNotFound, "not_found"); !strings.Contains(p.Detail, "/docs") {
 			t.Errorf("%s: %q", path, p.Detail)
 		}
@@ -135,10 +135,9 @@ func TestCrossOriginRequestsChangeNothing(t *testing.T) {
 
 func TestAsynqmonIsReadOnly(t *testing.T) {
 	t.Parallel()
-	redis := miniredis.RunT(t)
-	mon := httpapi.NewAsynqmon(asynq.RedisClientOpt{Addr: redis.Addr()})
-	defer func() { _ = mon.Close() }()
-	r := newRig(t, func(d *httpapi.Deps) { d.Asynqmon = mon })
+	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
+	defer func() { _ = client.Close() }()
+	r := newRig(t, func(d *httpapi.Deps) { d.Asynqmon = httpapi.NewAsynqmon(client, nil) })
 	if a := r.get("/asynqmon"); a.Code != http.StatusTemporaryRedirect || a.Header().Get("Location") != "/asynqmon/" {
 		t.Errorf("/asynqmon: %d to %q", a.Code, a.Header().Get("Location"))
 	}
@@ -249,7 +248,7 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("schema %s is referred to, but is not there", ref[1])
 		}
 	}
-	for _, path := range []string{"/v1/runs", "/v1/runs/{id}", "/v1/runs/{id}/steps/{step}/retry", "/v1/dead-letters/redrive", "/v1/workflows/{ns}/{name}", "/v1/status", "/healthz", "/readyz"} {
+	for _, path := range []string{"/v1/runs", "/v1/runs/{id}", "/v1/runs/{id}/steps/{step}/retry", "/v1/runs/{id}/cancel", "/v1/runs/{id}/steps/{step}/resolve", "/v1/dead-letters/redrive", "/v1/workflows/{ns}/{name}", "/v1/status", "/healthz", "/readyz"} {
 		if doc.Paths[path] == nil {
 			t.Errorf("%s is not in the document", path)
 		}

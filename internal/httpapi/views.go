@@ -128,8 +128,11 @@ type (
 		Error    stepErrorBody `json:"error"`
 		Attempts int           `json:"attempts"`
 		Crashes  int           `json:"crashes"`
-		Worker   string        `json:"worker,omitempty"`
-		FailedAt string        `json:"failed_at" format:"date-time"`
+		Worker   string        `json:"worker,omitempty" doc:"Of the last attempt: with run_id, step and attempts it names the lines of the log."`
+
+		CorrelationID string `json:"correlation_id,omitempty" doc:"Of the run."`
+		StartedAt     string `json:"started_at,omitempty" format:"date-time" doc:"When the last attempt began."`
+		FailedAt      string `json:"failed_at" format:"date-time"`
 	}
 	deadLettersBody struct {
 		DeadLetters []deadLetterBody `json:"dead_letters" doc:"Latest first."`
@@ -143,7 +146,8 @@ func deadLettersOf(page dag.DeadLetterPage) deadLettersBody {
 		l := &page.Letters[i]
 		out.DeadLetters[i] = deadLetterBody{
 			RunID: l.Run, Step: l.Step, Workflow: l.Workflow, Error: *errorOf(&l.Error),
-			Attempts: l.Attempts, Crashes: l.Crashes, Worker: l.Worker, FailedAt: instant(l.FailedAt),
+			Attempts: l.Attempts, Crashes: l.Crashes, Worker: l.Worker,
+			CorrelationID: l.CorrelationID, StartedAt: instant(l.StartedAt), FailedAt: instant(l.FailedAt),
 		}
 	}
 	return out

@@ -63,6 +63,20 @@ func DecodePayload(raw []byte) (Payload, error) {
 	return p, p.check()
 }
 
+// DeliveryOf reads which delivery the task of that ID, type and payload is; is tells whether it is one at all. A copy under another ID is none: the queue
+// would not find it by the delivery's name.
+func DeliveryOf(id, taskType string, payload []byte) (d dag.Delivery, is bool) {
+	if _, step := HandlerOf(taskType); !step {
+		return dag.Delivery{}, false
+	}
+	p, err := DecodePayload(payload)
+	if err != nil {
+		return dag.Delivery{}, false
+	}
+	d = dag.Delivery{Run: p.Run, Step: p.Step, Epoch: p.Epoch}
+	return d, d.TaskID() == id
+}
+
 func (p Payload) check() error {
 	if _, err := dag.RunPartition(p.Run); err != nil {
 		return fmt.Errorf("task payload: run: %w", err)
