@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hibiken/asynq"
+
 	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/internal/localredis/redistest"
 	"github.com/stepwell/stepwell/pkg/dag"
@@ -125,13 +127,13 @@ func (l *load) interruption(since time.Time, which func(run string) bool) time.D
 	return longest
 }
 
-// interrupted reports how long starts were interrupted by what has happened since a moment, and is hard on more than what is promised.
+// interrupted reports how long starts were interrupted by what has happened since a moment.
 func (l *load) interrupted(t *testing.T, what string, since time.Time, which func(run string) bool) {
 	t.Helper()
 	took := l.interruption(since, which)
-	t.Logf("%s: starts were interrupted for %s", what, took.Round(10*time.Millisecond))
+	t.Logf("%s: starts were interrupted for %s; at most %s are promised", what, took.Round(10*time.Millisecond), promised)
 	if took > limitService {
-		t.Errorf("%s: starts were interrupted for %s; at most %s are promised", what, took, limitService)
+		t.Errorf("%s: starts were interrupted for more than %s", what, limitService)
 	}
 }
 
@@ -167,6 +169,7 @@ func (l *load) books(t *testing.T) {
 func (l *lab) ended(t *testing.T, ids []string) (lost []string) {
 	t.Helper()
 	left := slices.Clone(ids)
+	inspector := asynq.NewInspectorFromRedisClient(l.client)
 	redistest.Await(t, limitEnd, "the end of all runs", func(ctx context.Context) (bool, string) {
 		last := ""
 		left = slices.DeleteFunc(left, func(id string) bool {
@@ -176,7 +179,7 @@ func (l *lab) ended(t *testing.T, ids []string) (lost []string) {
 				return true
 			}
 			if err != nil || !view.State.Ended() {
-				last = fmt.Sprintf("%d runs are open, one: %s %s, %v", len(left), id, describe(view), err)
+				last = fmt.Sprintf("%d runs are open, one: %s %s, %v", len(left), id, describe(view, inspector), err)
 				return false
 			}
 			l.check(t, view)
@@ -191,7 +194,7 @@ func (l *lab) ended(t *testing.T, ids []string) (lost []string) {
 func (l *lab) check(t *testing.T, view dag.RunView) {
 	t.Helper()
 	if view.State != dag.RunSucceeded {
-		t.Errorf("run %s: %s", view.ID, describe(view))
+		t.Errorf("run %s is %s", view.ID, view.State)
 	}
 	effects := l.ledger.effects(view.ID)
 	for _, s := range view.Steps {
@@ -204,10 +207,20 @@ func (l *lab) check(t *testing.T, view dag.RunView) {
 	}
 }
 
-func describe(view dag.RunView) string {
+// describe tells where a run stands, and what asynq knows of the tasks of its open steps.
+func describe(view dag.RunView, inspector *asynq.Inspector) string {
 	text := string(view.State)
 	for _, s := range view.Steps {
 		text += fmt.Sprintf(" %s=%s/%d", s.Name, s.State, s.Epoch)
+		if s.State == dag.StepPending || s.State.Settled() {
+			continue
+		}
+		info, err := inspector.GetTaskInfo(s.Queue, dag.Delivery{Run: view.ID, Step: s.Name, Epoch: s.Epoch}.TaskID())
+		if err != nil {
+			text += fmt.Sprintf("(%v)", err)
+			continue
+		}
+		text += fmt.Sprintf("(%s, %q)", info.State, info.LastErr)
 	}
 	return text
 }
