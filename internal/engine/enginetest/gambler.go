@@ -156,7 +156,7 @@ func (g *gambler) playBegin(c command) played {
 		return false
 	}
 	req := g.request(p.step, g.nonce())
-	req.Alone = c.How%2 == 0
+	req.Alone = c.How%3 == 0
 	if c.Do == "begin wrongly" {
 		switch c.How % 6 {
 		case 1:

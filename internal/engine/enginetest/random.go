@@ -107,7 +107,7 @@ func actions() []action {
 		{"release", 3},
 		{"answer wrongly", 5},
 		{"reissue", 4},
-		{"take over", 9},
+		{"take over", 11},
 		{"retry", 5},
 		{"expire", 2},
 		{"due", 3},
