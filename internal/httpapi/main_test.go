@@ -13,16 +13,16 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"go.uber.org/goleak"
 
 	"github.com/stepwell/stepwell/internal/definition"
 	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/internal/engine/enginetest"
 	"github.com/stepwell/stepwell/internal/httpapi"
+	"github.com/stepwell/stepwell/internal/localredis/redistest"
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 // rig is a Server over an engine in memory.
 type rig struct {
