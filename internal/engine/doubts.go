@@ -18,11 +18,11 @@ const (
 	lookLate  = 120 * time.Second // at one that waits for long
 )
 
-// doubtsLimit is how many doubts to read of each partition, when so many have something waiting: twice an even share of the budget, so that the partitions
-// that have more can use what others leave.
+// doubtsLimit is how many doubts to read of each partition, when so many have something waiting: a quarter more than an even share of the budget, so that
+// the partitions that have more can use what others leave.
 func (s *sweeper) doubtsLimit(partitions int) int {
 	budget := s.portion(lookRate)
-	return min(budget, 2*(budget/max(partitions, 1)+1))
+	return min(budget, budget*5/4/max(partitions, 1)+1)
 }
 
 // doubtsWithin picks what the budget of a round allows, from each partition in turn the one that waits for the longest.
