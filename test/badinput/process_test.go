@@ -164,6 +164,14 @@ func TestConfiguration(t *testing.T) {
 			says: []string{"worker.grace", `"banana"`, "STEPWELL_WORKER_GRACE", "duration such as"},
 		},
 		{
+			name: "runs kept for too short a time", args: []string{"worker", "--runs-retention", "5s"}, code: misused,
+			says: []string{"runs.retention", `"5s"`, "--runs-retention", "0 to keep runs for ever", "STEPWELL_RUNS_RETENTION"},
+		},
+		{
+			name: "buttons that are neither on nor off", args: []string{"api"}, env: []string{"STEPWELL_ASYNQMON_BUTTONS=yes please"}, code: misused,
+			says: []string{"asynqmon.buttons", "true or false", "STEPWELL_ASYNQMON_BUTTONS"},
+		},
+		{
 			name: "unknown variable", args: []string{"api"}, env: []string{"STEPWELL_API_ADR=127.0.0.1:1"}, code: misused,
 			says: []string{"STEPWELL_API_ADR", "nearest one is STEPWELL_API_ADDR"},
 		},
