@@ -69,7 +69,7 @@ func (s *stage) control(t *testing.T, off string, meant error, verdicts []verdic
 
 // withoutSweeper takes the loops out: what a dead process left, and what a lost reply hid, nobody takes up.
 func withoutSweeper(t *testing.T, s *stage) {
-	t.Parallel()
+	t.Helper()
 	s.control(t, offSweeper, errStuck, []verdict{
 		{"create_run", 1, killBefore, false},
 		{"create_run", 1, killAfter, false}, // it only says that the definition is to be sent along
@@ -89,7 +89,7 @@ func withoutSweeper(t *testing.T, s *stage) {
 
 // withoutKey gives every attempt of the payment a key of its own.
 func withoutKey(t *testing.T, s *stage) {
-	t.Parallel()
+	t.Helper()
 	s.control(t, offKey, errEffects, []verdict{
 		{"outside gateway charge", 1, killBefore, false},
 		{"outside gateway charge", 1, killAfter, true},
@@ -100,7 +100,7 @@ func withoutKey(t *testing.T, s *stage) {
 
 // brokenState breaks the state of a good run in ways that its view does not show, and expects each to be found.
 func brokenState(t *testing.T, s *stage) {
-	t.Parallel()
+	t.Helper()
 	for what, breakIt := range map[string]func(p redis.Pipeliner, tag, run string){
 		"agenda: nothing": func(p redis.Pipeliner, tag, run string) {
 			p.ZAdd(t.Context(), tag+"agenda", redis.Z{Score: 1, Member: "send:" + run + ":create_order:1"})

@@ -40,14 +40,17 @@ func TestCrashPoints(t *testing.T) {
 		{"without effect key", withoutKey},
 		{"broken state", brokenState},
 	} {
-		t.Run(part.name, func(t *testing.T) { part.test(t, s) })
+		t.Run(part.name, func(t *testing.T) {
+			t.Parallel()
+			part.test(t, s)
+		})
 	}
 }
 
 // everyPoint tries every point with SW_CRASHPOINTS=all. Otherwise, of points that differ only in the step, it draws one for each fault, always
 // the same.
 func everyPoint(t *testing.T, s *stage) {
-	t.Parallel()
+	t.Helper()
 	began := time.Now()
 	var trials []trial
 	points := 0

@@ -125,7 +125,7 @@ func playRole(name string) (err error) {
 		return err
 	}
 	for _, w := range all {
-		if err := r.api.Register(ctx, w, ""); err != nil {
+		if err := supervised(ctx, func() error { return r.api.Register(ctx, w, "") }); err != nil {
 			return err
 		}
 	}
@@ -147,7 +147,11 @@ func (r *role) connect(ctx context.Context, profile redisstore.Profile) (redis.U
 			return nil, nil, err
 		}
 	}
-	store, err := r.open(ctx, conn, batch)
+	var store *redisstore.Store
+	err = supervised(ctx, func() error {
+		store, err = redisstore.Open(ctx, conn, redisstore.Config{Prefix: os.Getenv(envPrefix), Batch: batch})
+		return err
+	})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -160,12 +164,11 @@ func (r *role) connect(ctx context.Context, profile redisstore.Profile) (redis.U
 	return conn, e, err
 }
 
-// open repeats what a supervisor would: a process that could not reach Redis in time ends, and is started again.
-func (r *role) open(ctx context.Context, conn, batch redis.UniversalClient) (*redisstore.Store, error) {
+// supervised does what a supervisor would: a process that could not reach Redis in time at its start ends, and is started again.
+func supervised(ctx context.Context, start func() error) error {
 	for {
-		store, err := redisstore.Open(ctx, conn, redisstore.Config{Prefix: os.Getenv(envPrefix), Batch: batch})
-		if !errors.Is(err, engine.ErrUnavailable) {
-			return store, err
+		if err := start(); !errors.Is(err, engine.ErrUnavailable) {
+			return err
 		}
 		pause(ctx)
 	}
@@ -197,7 +200,7 @@ func (r *role) play(ctx context.Context) error {
 func (r *role) start(ctx context.Context, worker string) error {
 	for present := false; !present; {
 		live, _, err := r.work.Store().Workers(ctx)
-		if err != nil {
+		if err != nil && !errors.Is(err, engine.ErrUnavailable) {
 			return err
 		}
 		present = slices.ContainsFunc(live, func(w dag.WorkerInfo) bool { return w.ID == worker })
