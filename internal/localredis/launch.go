@@ -30,10 +30,11 @@ type launch struct {
 	fsync  string
 	conf   string // file of a Sentinel's configuration, which it rewrites itself; empty for a server with data
 	extra  []string
+	env    []string
 }
 
 func startProcess(ctx context.Context, binary string, opts Options) (*Server, error) {
-	s := &Server{Kind: Process, launch: launch{binary: binary, dir: opts.Dir, fsync: opts.AppendFsync, extra: opts.ExtraArgs}}
+	s := &Server{Kind: Process, launch: launch{binary: binary, dir: opts.Dir, fsync: opts.AppendFsync, extra: opts.ExtraArgs, env: opts.Env}}
 	if s.launch.fsync == "" {
 		s.launch.fsync = "everysec"
 	}
@@ -129,7 +130,7 @@ func (l launch) start(ctx context.Context) (*process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	logStart := l.logSize()
-	p, err := run(ctx, l.binary, l.args(), filepath.Join(l.dir, logName))
+	p, err := run(ctx, l.binary, l.args(), l.env, filepath.Join(l.dir, logName))
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,7 @@ type Options struct {
 	RequireReal bool     // an error instead of an embedded Redis (REQUIRE_REDIS=1)
 	AppendFsync string   // always, everysec or no; empty = everysec
 	ExtraArgs   []string // further arguments for our own server, such as "--maxmemory", "100mb"
+	Env         []string // KEY=value, for our own server besides our environment
 	// Sentinel is the configuration of a Sentinel, "sentinel monitor …" and so on; with it our own server is one, and AppendFsync has no meaning.
 	Sentinel string
 	Warn     func(string) // told when the Redis is not durable; nil = silent

@@ -21,7 +21,7 @@ type process struct {
 }
 
 // run starts the binary with its output appended to log. The process outlives ctx.
-func run(ctx context.Context, binary string, args []string, log string) (*process, error) {
+func run(ctx context.Context, binary string, args, env []string, log string) (*process, error) {
 	// A file and not a pipe: a pipe would also have to be closed by children that outlive a killed server.
 	out, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -31,6 +31,9 @@ func run(ctx context.Context, binary string, args []string, log string) (*proces
 	p := &process{done: make(chan struct{})}
 	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), binary, args...) //nolint:gosec // found in PATH under a fixed name
 	p.cmd.Stdout, p.cmd.Stderr = out, out
+	if len(env) > 0 {
+		p.cmd.Env = append(os.Environ(), env...)
+	}
 	detach(p.cmd)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
