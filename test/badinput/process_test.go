@@ -261,6 +261,7 @@ func TestWorkflowFiles(t *testing.T) {
 		{"duration", head + "  - {name: a, handler: h.a, timeout: 30}\n", []string{":5:38", "no unit", "30s"}, 0},
 		{"syntax", head + "  - {name: a, handler: h.a\n", []string{":5:5", "not YAML"}, 0},
 		{"bomb", bomb.String(), []string{":5:", "anchors and aliases are not supported", "write the value out"}, 220},
+		{"retention", "retention: 7d\n" + head + "  - {name: a, handler: h.a}\n", []string{":1:12", `retention: "7d" is no duration`, "30s, 5m or 1h30m"}, 0},
 		{"several", head + "  - {name: a, handler: h.a, timeout: 30}\n  - {name: B, handler: h.b, dependson: [a]}\n", []string{":5:38", ":6:", "dependson", "no unit"}, 12},
 		{"empty", "", []string{"workflows/empty/bad.yaml"}, 0},
 	} {
