@@ -132,10 +132,21 @@ func (c *Config) check(ctx context.Context, master redis.UniversalClient) error 
 		err = fmt.Errorf("redis at %s has maxmemory-policy %s, which throws runs away when memory runs out; "+
 			"set it: redis-cli config set maxmemory-policy noeviction, and in redis.conf", addressOf(master), policy)
 	}
-	if n := info.number("connected_slaves"); info["role"] == "master" && n < int64(c.StrictReplicas) {
-		c.Warn(fmt.Sprintf("durability is strict, with %d replicas, and redis at %s has %d: it takes no new runs until it has as many", c.StrictReplicas, addressOf(master), n))
+	if info["role"] == "master" && c.StrictReplicas > 0 {
+		c.compareReplicas(addressOf(master), int(info.number("connected_slaves")))
 	}
 	return errors.Join(c.tolerate(err), c.tolerate(c.checkClock(ctx, master)))
+}
+
+// compareReplicas warns when a master has other replicas than strict durability asks for.
+func (c *Config) compareReplicas(addr string, has int) {
+	switch {
+	case has < c.StrictReplicas:
+		c.Warn(fmt.Sprintf("durability is strict, with %d replicas, and redis at %s has %d: it takes no new runs until it has as many", c.StrictReplicas, addr, has))
+	case has > c.StrictReplicas:
+		c.Warn(fmt.Sprintf("durability is strict, with %d replicas, and redis at %s has %d: SENTINEL FAILOVER may promote one that has not confirmed, and lose new runs; "+
+			"set redis.durability_replicas to %d, or pause writes before you do that", c.StrictReplicas, addr, has, has))
+	}
 }
 
 // refusedError says that a server answers and is not as it must be.

@@ -104,8 +104,20 @@ func TestStrict(t *testing.T) {
 	if id, _, err := strict.RunOfKey(ctx, 1, "shop/order", "two"); err != nil || id != second.ID {
 		t.Errorf("the run of the key is %q, %v", id, err)
 	}
-	if _ = open(2, &warned); len(warned) != 1 || !strings.Contains(warned[0], "with 2 replicas") {
-		t.Errorf("more replicas asked for than there are: warnings %q", warned)
+}
+
+// TestStrictWarns asks for fewer replicas than there are: one of the others may be promoted.
+func TestStrictWarns(t *testing.T) {
+	t.Parallel()
+	topology := redistest.StartReplicated(t, 2, 0)
+	for replicas, text := range map[int]string{0: "", 1: "set redis.durability_replicas to 2", 2: "", 3: "takes no new runs until it has as many"} {
+		var warned []string
+		_, err := redisstore.Open(t.Context(), connect(t, topology.Nodes[0].URL), redisstore.Config{
+			StrictReplicas: replicas, Warn: func(w string) { warned = append(warned, w) },
+		})
+		if err != nil || (len(warned) > 0) != (text != "") || !strings.Contains(strings.Join(warned, ""), text) {
+			t.Errorf("%d replicas: warnings %q, %v", replicas, warned, err)
+		}
 	}
 }
 

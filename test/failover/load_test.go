@@ -139,6 +139,26 @@ func (l *load) interrupted(t *testing.T, what string, since time.Time, which fun
 
 func everyRun(string) bool { return true }
 
+// runs are the accepted ones.
+func (l *load) runs() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ids := map[string]bool{}
+	for _, a := range l.accepted {
+		ids[a.run] = true
+	}
+	return slices.Collect(maps.Keys(ids))
+}
+
+// lost are those of the runs that are not there.
+func (l *lab) lost(t *testing.T, ids []string) []string {
+	t.Helper()
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		_, err := l.store.Run(t.Context(), id)
+		return !errors.Is(err, engine.ErrNotFound)
+	})
+}
+
 // books waits for the end of all accepted runs and looks at each: none is lost, all ended well, each effect has one key.
 func (l *load) books(t *testing.T) {
 	t.Helper()
@@ -149,15 +169,12 @@ func (l *load) books(t *testing.T) {
 	if l.slowest > callLimit {
 		t.Errorf("an answer took %s", l.slowest)
 	}
-	ids := map[string]bool{}
-	for _, a := range l.accepted {
-		ids[a.run] = true
-	}
+	ids := l.runs()
 	if len(ids) != len(l.accepted) {
 		t.Errorf("%d keys named %d runs", len(l.accepted), len(ids))
 	}
 	begun := time.Now()
-	lost := l.lab.ended(t, slices.Collect(maps.Keys(ids)))
+	lost := l.lab.ended(t, ids)
 	t.Logf("%d starts accepted, %d refused and repeated, slowest answer %s; all ended %s after the load", len(ids), l.refused,
 		l.slowest.Round(10*time.Millisecond), time.Since(begun).Round(100*time.Millisecond))
 	if len(lost) > 0 {
