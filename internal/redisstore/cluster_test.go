@@ -1,16 +1,15 @@
 package redisstore_test
 
 import (
+	"context"
 	"encoding/json"
-	"net"
-	"slices"
-	"strings"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 
-	"github.com/stepwell/stepwell/internal/localredis"
+	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/internal/localredis/redistest"
 	"github.com/stepwell/stepwell/internal/redisstore"
 	"github.com/stepwell/stepwell/pkg/dag"
@@ -21,12 +20,7 @@ import (
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	node := clusterNode(t)
-	if err := node.client.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
-		t.Fatal(err)
-	}
-	node.await(t, "cluster_state:ok")
-	client := connect(t, "redis+cluster://"+node.addr)
+	client := connect(t, redistest.StartCluster(t, 1, false, time.Minute).URL)
 	store, err := redisstore.Open(ctx, client, redisstore.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +42,7 @@ func TestCluster(t *testing.T) {
 	for p := range 4 {
 		id := dag.NewRunID(p, "01J9Z0K3V8Q6S5T4R3W2X1Y0ZA")
 		created, err := store.CreateRun(ctx, dag.NewRun{
-			ID: id, Graph: graph, Key: "k", Fingerprint: "f", Input: json.RawMessage(`{}`), Timeout: time.Millisecond, Labels: map[string]string{"a": "{b}"},
+			ID: id, Graph: graph, Key: "k", Fingerprint: "f", Input: json.RawMessage(`{}`), Timeout: time.Millisecond, Keep: time.Millisecond, Labels: map[string]string{"a": "{b}"},
 		})
 		if err != nil || len(created.Sends) != 1 {
 			t.Fatalf("create: %+v, %v", created, err)
@@ -64,78 +58,26 @@ func TestCluster(t *testing.T) {
 	clusterVerbs(t, store, graph, sends)
 }
 
-// node is a server of a cluster.
-type node struct {
-	server    *localredis.Server
-	client    redis.UniversalClient
-	addr, bus string // host:port, port
-}
-
-func clusterNode(t *testing.T) node {
-	t.Helper()
-	// By default the bus is on the port plus 10,000, which may be more than there are ports.
-	var lc net.ListenConfig
-	listener, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, bus, _ := net.SplitHostPort(listener.Addr().String())
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	server := redistest.Own(t, localredis.Options{ExtraArgs: []string{
-		"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "60000", "--cluster-require-full-coverage", "no",
-	}})
-	addr, _, _ := strings.Cut(strings.TrimPrefix(server.URL, "redis://"), "/")
-	return node{server: server, client: connect(t, server.URL), addr: addr, bus: bus}
-}
-
-// await waits until the node's view of the cluster says all of the lines.
-func (n node) await(t *testing.T, lines ...string) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		info, err := n.client.ClusterInfo(t.Context()).Result()
-		if err == nil && !slices.ContainsFunc(lines, func(line string) bool { return !strings.Contains(info, line+"\r") }) {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the cluster does not come up: %s, %v", info, err)
-		}
-	}
-}
-
 // TestForgottenScriptBesideADeadMaster has a master that forgot all scripts, as after a failover, while another one is away: only the partitions of
 // that one are out of reach.
 func TestForgottenScriptBesideADeadMaster(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	one, two := clusterNode(t), clusterNode(t)
-	host, port, _ := net.SplitHostPort(two.addr)
-	for _, err := range []error{
-		one.client.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", 0, 8191).Err(),
-		two.client.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", 8192, 16383).Err(),
-		one.client.Do(ctx, "CLUSTER", "MEET", host, port, two.bus).Err(),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, n := range []node{one, two} {
-		n.await(t, "cluster_state:ok", "cluster_slots_assigned:16384", "cluster_size:2")
-	}
-	client := connect(t, "redis+cluster://"+one.addr)
+	cluster := redistest.StartCluster(t, 2, false, time.Minute)
+	one := redistest.Client(t, cluster.Masters[0])
+	client := connect(t, cluster.URL)
 	store, err := redisstore.Open(ctx, client, redisstore.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := two.server.Kill(); err != nil {
+	if err := cluster.Masters[1].Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if err := one.client.ScriptFlush(ctx).Err(); err != nil {
+	if err := one.ScriptFlush(ctx).Err(); err != nil {
 		t.Fatal(err)
 	}
 	for p := range dag.Partitions {
-		slot, err := one.client.ClusterKeySlot(ctx, redisstore.Key("sw", "agenda", p, "")).Result()
+		slot, err := one.ClusterKeySlot(ctx, redisstore.Key("sw", "agenda", p, "")).Result()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,6 +127,7 @@ func clusterVerbs(t *testing.T, store *redisstore.Store, graph *dag.Graph, sends
 	ok("retry", retried.Reply, err)
 	expired, err := store.Expire(ctx, sends[0].Run)
 	ok("expire", expired.Reply, err)
+	clusterRepairs(t, store, graph, sends[2].Run)
 	if _, err := store.Run(ctx, sends[0].Run); err != nil {
 		t.Error(err)
 	}
@@ -192,7 +135,7 @@ func clusterVerbs(t *testing.T, store *redisstore.Store, graph *dag.Graph, sends
 	if err != nil || len(partitions) == 0 {
 		t.Errorf("waiting: %v, %v", partitions, err)
 	}
-	if stats, err := store.Stats(ctx); err != nil || stats.Runs[dag.RunFailed] != 1 || stats.Runs[dag.RunRunning] != 3 {
+	if stats, err := store.Stats(ctx); err != nil || stats.Runs[dag.RunFailed] != 1 || stats.Runs[dag.RunRunning] != 2 {
 		t.Errorf("stats: %+v, %v", stats, err)
 	}
 	if page, err := store.DeadLetters(ctx, dag.DeadLetterQuery{Limit: 10}); err != nil || len(page.Letters) != 1 {
@@ -203,5 +146,62 @@ func clusterVerbs(t *testing.T, store *redisstore.Store, graph *dag.Graph, sends
 	}
 	if all, _, err := store.Workers(ctx); err != nil || len(all) != 1 {
 		t.Errorf("workers: %+v, %v", all, err)
+	}
+}
+
+// clusterRepairs makes the calls of operators and of the sweeper on a run whose first step is queued for the second time.
+func clusterRepairs(t *testing.T, store *redisstore.Store, graph *dag.Graph, run string) {
+	t.Helper()
+	ctx := t.Context()
+	nonce := 0
+	operate := func(verb func(context.Context, dag.OperatorRequest) (dag.Operated, error), step string) {
+		t.Helper()
+		nonce++
+		req := dag.OperatorRequest{Run: run, Step: step, Nonce: fmt.Sprint("o", nonce), Output: json.RawMessage(`{}`)}
+		if done, err := verb(ctx, req); err != nil || done.Reply != dag.ReplyOK {
+			t.Errorf("verb %d: %+v, %v", nonce, done, err)
+		}
+	}
+	operate(store.Pause, "")
+	operate(store.Resume, "")
+	operate(store.Skip, "check")
+	charge := dag.Delivery{Run: run, Step: "charge", Epoch: 1}
+	if err := store.HandedOver(ctx, []dag.Delivery{charge}); err != nil {
+		t.Error(err)
+	}
+	if err := store.LookAgain(ctx, []dag.Look{{Delivery: charge, Active: true}}); err != nil {
+		t.Error(err)
+	}
+	partition, err := dag.RunPartition(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if due, err := store.Due(ctx, partition, dag.DueLimits{Entries: 10, Doubts: 10}); err != nil || len(due.Doubts) != 1 || due.Doubts[0].Seen.IsZero() {
+		t.Errorf("due: %+v, %v", due, err)
+	}
+	buried, err := store.Bury(ctx, dag.BuryRequest{Delivery: charge, Def: graph.Digest, State: dag.StepQueued, Error: dag.StepError{Code: dag.CodeArchived}})
+	if err != nil || buried.Run != dag.RunFailed {
+		t.Errorf("bury: %+v, %v", buried, err)
+	}
+	operate(store.Retry, "")
+	operate(store.Resolve, "charge")
+	operate(store.Cancel, "")
+	if at, err := store.StepsAt(ctx, []dag.Delivery{charge}); err != nil || at[0].State != dag.StepSucceeded || at[0].At != 2 {
+		t.Errorf("step: %+v, %v", at, err)
+	}
+	if page, err := store.Audit(ctx, partition, "", 10); err != nil || page.Runs != 1 || len(page.Mismatches) > 0 {
+		t.Errorf("audit: %+v, %v", page, err)
+	}
+	if groups, err := store.Share(ctx, dag.SweeperInfo{ID: "s", TTL: time.Minute}); err != nil || len(groups) == 0 {
+		t.Errorf("share: %v, %v", groups, err)
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for purged := 0; purged == 0 && err == nil; purged, err = store.Purge(ctx, []string{run}) { // the run is kept for a millisecond
+		if time.Now().After(deadline) {
+			t.Fatal("the run is not purged")
+		}
+	}
+	if _, gone := store.Run(ctx, run); err != nil || !errors.Is(gone, engine.ErrNotFound) {
+		t.Errorf("purge: %v, then %v", err, gone)
 	}
 }

@@ -235,12 +235,10 @@ func (p *duePage) sort(e *entry) (waits bool, err error) {
 			return false, err
 		}
 		e.state, e.epoch = dag.StepState(e.fields.text()), e.fields.intOr0()
-		if e.fields.err != nil {
-			p.refuse(e.member, e.fields.err)
-			return false, nil
-		}
 	}
 	switch {
+	case e.Step != "" && e.fields.err != nil:
+		p.refuse(e.member, e.fields.err)
 	case e.run != "" && e.def == "":
 		p.refuse(e.member, fmt.Errorf("%w: the run names no definition", errScript))
 	case e.kind == entryEnd && e.run == "": // to be dropped by expire

@@ -139,9 +139,7 @@ func sendMember(d dag.Delivery) string {
 	return "send:" + d.Run + ":" + d.Step + ":" + strconv.Itoa(d.Epoch)
 }
 
-// stepMember is a step in claims, doubts and dlq.
-func stepMember(run, step string) string { return run + ":" + step }
-
+// parseMember reads a step in claims, doubts and dlq.
 func parseMember(member string) (run, step string, err error) {
 	run, step, ok := strings.Cut(member, ":")
 	if !ok || step == "" {

@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -31,7 +32,8 @@ func widest(t *testing.T) *dag.Graph {
 	return graph
 }
 
-// TestWidestRun takes a run of the most steps through every script that goes over many: created, fanned out, expired, retried, joined.
+// TestWidestRun takes a run of the most steps through every script that goes over many: created, fanned out, expired, retried, paused, resumed, joined,
+// audited; and another through cancel.
 func TestWidestRun(t *testing.T) {
 	t.Parallel()
 	for name, client := range servers(t) {
@@ -69,9 +71,22 @@ func TestWidestRun(t *testing.T) {
 			if len(retried.Sends) != len(middle) {
 				t.Fatalf("%d steps to hand over, want %d", len(retried.Sends), len(middle))
 			}
+			operate := func(verb func(context.Context, dag.OperatorRequest) (dag.Operated, error), nonce string) dag.Operated {
+				t.Helper()
+				done, err := verb(ctx, dag.OperatorRequest{Run: runRunning, Nonce: nonce})
+				st.ok("operate "+nonce, err)
+				if done.Reply != dag.ReplyOK {
+					t.Fatalf("operate %s: %s", nonce, done.Reply)
+				}
+				return done
+			}
+			operate(s.Pause, "p")
+			if resumed := operate(s.Resume, "r"); len(resumed.Sends) != len(middle) {
+				t.Fatalf("%d steps to hand over, want %d", len(resumed.Sends), len(middle))
+			}
 			var joined dag.Settled
 			for i := range middle {
-				ref := st.begin(ctx, runRunning, middle[i].Name, 2, "n"+strconv.Itoa(i))
+				ref := st.begin(ctx, runRunning, middle[i].Name, 3, "n"+strconv.Itoa(i))
 				joined, err = s.Complete(ctx, dag.CompleteRequest{ClaimRef: ref, Output: json.RawMessage(`{"n":` + strconv.Itoa(i) + `}`)})
 				st.settled("complete", joined, err, dag.StepSucceeded)
 			}
@@ -88,6 +103,13 @@ func TestWidestRun(t *testing.T) {
 			st.ok("run", err)
 			if view.State != dag.RunSucceeded || view.Progress.Percentage != 100 {
 				t.Errorf("run is %s, %+v", view.State, view.Progress)
+			}
+			if page, err := s.Audit(ctx, 0x3f, "", 10); err != nil || page.Runs != 1 || len(page.Mismatches) > 0 {
+				t.Errorf("audit: %+v, %v", page, err)
+			}
+			st.create(ctx, runScheduled, nil)
+			if cancelled, err := s.Cancel(ctx, dag.OperatorRequest{Run: runScheduled, Nonce: "c"}); err != nil || cancelled.Run != dag.RunCancelled {
+				t.Errorf("cancel: %+v, %v", cancelled, err)
 			}
 		})
 	}

@@ -147,14 +147,14 @@ func TestRepliesAreThoseOfTheHeader(t *testing.T) {
 	noReply := []string{"HMGET", "POISON", "DEADLINE_EXCEEDED", "WITHSCORES", "LIMIT", "XX", "KEYS", "ARGV", "JSON"}
 	commands := regexp.MustCompile(`redis\.call\('[A-Z]+'`)
 	for _, s := range readSources(t) {
-		body := s.body
+		bodies := []string{s.body}
 		for _, piece := range []string{"answer", "operator", "by_hand"} { // those that reply for a verb
 			if slices.Contains(strings.Fields(s.headerLine("Uses")), piece) {
-				body += libraries[piece]
+				bodies = append(bodies, libraries[piece])
 			}
 		}
 		got := map[string]bool{}
-		for _, m := range quoted.FindAllStringSubmatch(commands.ReplaceAllString(body, ""), -1) {
+		for _, m := range quoted.FindAllStringSubmatch(commands.ReplaceAllString(strings.Join(bodies, "\n"), ""), -1) {
 			if !slices.Contains(noReply, m[1]) {
 				got[m[1]] = true
 			}
