@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
 
 	"github.com/stepwell/stepwell/internal/engine"
+	"github.com/stepwell/stepwell/internal/engine/enginetest"
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
@@ -36,7 +38,7 @@ func TestAuditGoesOverAllRunsEachHour(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	store := &audited{Store: r.store, broken: 5}
-	e, err := engine.New(store, r.tasks, anySchema{}, engine.Config{Now: r.store.Now, Hooks: r.seen.hooks()})
+	e, err := engine.New(store, r.queue, anySchema{}, engine.Config{Now: r.store.Now, Hooks: r.seen.hooks()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,26 +93,28 @@ func TestAuditRemovesArchivedTasksOfNoFailedStep(t *testing.T) {
 		}
 		return dag.Delivery{Run: run, Step: "a", Epoch: 1}
 	}
+	archive := func(d dag.Delivery) {
+		r.queue.Put(dag.Send{Delivery: d, Queue: "shop"}, engine.TaskInfo{State: engine.TaskArchived})
+	}
+	for range 2*enginetest.ArchivedPage + 3 {
+		archive(dag.Delivery{Run: dag.NewRunID(3, ulid.Make().String()), Step: "a", Epoch: 1}) // of a run that is gone
+	}
 	failed, retried := fail(), fail()
 	if _, err := r.Retry(t.Context(), engine.OperatorRequest{Run: retried.Run}); err != nil {
 		t.Fatal(err)
 	}
 	r.complete(r.take("w1"))
-	r.Quiesce()
-	queued := dag.Delivery{Run: retried.Run, Step: "b", Epoch: 1}
-	begun := r.take("w1")
-	if begun.Step != "b" {
-		t.Fatalf("step %s begun, want b", begun.Step)
-	}
-	running := queued
-	waiting := dag.Delivery{Run: r.start().ID, Step: "a", Epoch: 1} // a person archived it: for the doubts
-	gone := dag.Delivery{Run: dag.NewRunID(3, "01ARZ3NDEKTSV4RRFFQ69G5FAV"), Step: "a", Epoch: 1}
+	running := dag.Delivery{Run: retried.Run, Step: r.take("w1").Step, Epoch: 1}
+	waiting := dag.Delivery{Run: r.start().ID, Step: "a", Epoch: 1}   // a person archived it: for the doubts
 	rolledBack := dag.Delivery{Run: waiting.Run, Step: "c", Epoch: 1} // pending again
-	r.tasks.archive = []dag.Delivery{gone, retried, rolledBack, failed, running, waiting}
+	for _, d := range []dag.Delivery{retried, rolledBack, failed, running, waiting} {
+		archive(d)
+	}
 	for range 70 {
 		r.sweep(t.Context())
 	}
-	if d := cmp.Diff([]dag.Delivery{failed, running, waiting}, r.tasks.archive); d != "" {
-		t.Errorf("archive (-want +got):\n%s", d)
+	left, _, err := r.queue.Archived(t.Context(), "shop", 1)
+	if d := cmp.Diff([]dag.Delivery{failed, running, waiting}, left); err != nil || d != "" {
+		t.Errorf("archive, %v (-want +got):\n%s", err, d)
 	}
 }

@@ -14,39 +14,50 @@ import (
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
-// doubt brings the first step of a new run into doubt: its task was accepted, and nothing has been heard of the step since. For a retrying
-// one that is a minute after its time.
-func (r *rig) doubt(state dag.StepState) (run string) {
+// doubt brings the first step of a new run to the second before the first look: its task was accepted, and nothing has been heard of the step since. The
+// look at a retrying one comes a minute after its time.
+func (r *rig) doubt(state dag.StepState) dag.Send {
 	r.t.Helper()
-	run = r.start().ID
-	switch state {
-	case dag.StepRetrying:
-		c := r.take("w1")
-		if _, err := r.Fail(r.t.Context(), c, dag.StepError{Code: "AWAY", Retryable: true}, 10*time.Second, 0); err != nil {
+	run := r.start().ID
+	send, ok := r.queue.Take()
+	if !ok {
+		r.t.Fatal("no task")
+	}
+	if state == dag.StepRetrying {
+		begun, err := r.Begin(r.t.Context(), dag.BeginRequest{Delivery: send.Delivery, Def: send.Def, Nonce: "n", Worker: "w1"})
+		if err != nil || begun.Verdict != dag.VerdictRun {
+			r.t.Fatalf("begin: %s, %v", begun.Verdict, err)
+		}
+		if _, err := r.Fail(r.t.Context(), &begun.Claim, dag.StepError{Code: "AWAY", Retryable: true}, 10*time.Second, 0); err != nil {
 			r.t.Fatal(err)
 		}
-		r.queue.Done(dag.Delivery{Run: run, Step: c.Step, Epoch: c.Epoch})
 		r.pass(69 * time.Second)
-	default:
+	} else {
 		r.pass(30 * time.Second)
-		if _, ok := r.queue.Take(); !ok {
-			r.t.Fatal("no task")
-		}
 	}
-	if got := r.step(run, "a").State; got != state || len(r.tasks.looked()) > 0 {
-		r.t.Fatalf("step is %s after %d looks, want %s after none", got, len(r.tasks.looked()), state)
+	if got := r.step(run, "a").State; got != state || len(r.seen.looks) > 0 {
+		r.t.Fatalf("step is %s after %d looks, want %s after none", got, len(r.seen.looks), state)
 	}
-	return run
+	return send
 }
-
-// soon lets the time pass in which the first look comes.
-func (r *rig) soon() { r.pass(5 * time.Second) }
 
 type doubtCase struct {
 	task   engine.TaskState
 	next   time.Duration // from the look until the queue is to deliver it
 	failed bool          // it was archived because its step failed
 	action engine.Action
+}
+
+// put brings the task of a send to where the case has it, a second before the look.
+func (c *doubtCase) put(r *rig, send dag.Send) {
+	switch c.task {
+	case engine.TaskUnanswered:
+		r.watch(func() error { return errors.New("away") })
+	case engine.TaskNoQueue:
+		r.queue.LoseQueue(send.Queue)
+	default:
+		r.queue.Put(send, engine.TaskInfo{State: c.task, Next: r.store.Now().Add(time.Second + c.next), Verdict: c.failed})
+	}
 }
 
 // doubtCases is the table of the design, chapter 9, written down a second time: for a queued as for a retrying step. What a task that stays active
@@ -77,19 +88,14 @@ func TestDoubtIsSettledByTheTable(t *testing.T) {
 			t.Run(string(state)+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t)
-				run := r.doubt(state)
-				before := r.step(run, "a")
-				r.tasks.at = func(_ dag.Delivery, now time.Time) (engine.TaskInfo, error) {
-					if c.task == engine.TaskUnanswered {
-						return engine.TaskInfo{}, errors.New("away")
-					}
-					return engine.TaskInfo{State: c.task, Next: now.Add(c.next), Verdict: c.failed}, nil
-				}
-				r.soon()
+				send := r.doubt(state)
+				before := r.step(send.Run, "a")
+				c.put(r, send)
+				r.pass(time.Second)
 				if d := cmp.Diff([]verdict{{state, c.task, c.action}}, r.seen.verdicts); d != "" {
 					t.Fatalf("looks (-want +got):\n%s", d)
 				}
-				r.wantAction(run, &before, c.action)
+				r.wantAction(send.Run, &before, c.action)
 			})
 		}
 	}
@@ -99,7 +105,7 @@ func TestDoubtIsSettledByTheTable(t *testing.T) {
 func (r *rig) wantAction(run string, before *dag.StepView, action engine.Action) {
 	r.t.Helper()
 	after := r.step(run, "a")
-	adopted := 0
+	var adopted []string
 	switch action {
 	case engine.ActionReissue:
 		if after.State != dag.StepQueued || after.Epoch != before.Epoch+1 {
@@ -122,15 +128,14 @@ func (r *rig) wantAction(run string, before *dag.StepView, action engine.Action)
 		}
 	case engine.ActionAdopt, engine.ActionLeave:
 		if action == engine.ActionAdopt {
-			adopted = 1
+			adopted = []string{"shop"}
 		}
 		if d := cmp.Diff(before, &after); d != "" {
 			r.t.Errorf("step changed (-before +after):\n%s", d)
 		}
-		r.empty()
 	}
-	if len(r.tasks.adopted) != adopted {
-		r.t.Errorf("queues %q made known, want %d", r.tasks.adopted, adopted)
+	if d := cmp.Diff(adopted, r.queue.Adopted()); d != "" {
+		r.t.Errorf("queues made known (-want +got):\n%s", d)
 	}
 }
 
@@ -158,49 +163,47 @@ func TestEveryRulingIsTried(t *testing.T) {
 
 func TestActiveTaskHasThreeMinutes(t *testing.T) {
 	t.Parallel()
-	active := func(dag.Delivery, time.Time) (engine.TaskInfo, error) {
-		return engine.TaskInfo{State: engine.TaskActive}, nil
-	}
+	active, pending := engine.TaskInfo{State: engine.TaskActive}, engine.TaskInfo{State: engine.TaskPending}
 	for _, state := range []dag.StepState{dag.StepQueued, dag.StepRetrying} {
 		t.Run(string(state), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			run := r.doubt(state)
-			epoch := r.step(run, "a").Epoch
-			r.tasks.at = active
-			r.soon()
-			r.pass(170 * time.Second)
-			if got := r.step(run, "a"); got.Epoch != epoch {
-				t.Fatalf("issued again less than three minutes after its task was first seen active")
+			send := r.doubt(state)
+			epoch := r.step(send.Run, "a").Epoch
+			r.queue.Put(send, active)
+			r.pass(3 * time.Minute)
+			if got := r.step(send.Run, "a"); got.Epoch != epoch {
+				t.Fatal("issued again less than three minutes after its task was first seen active")
 			}
 			r.pass(2 * time.Minute)
-			if got := r.step(run, "a"); got.State != dag.StepQueued || got.Epoch != epoch+1 {
+			if got := r.step(send.Run, "a"); got.State != dag.StepQueued || got.Epoch != epoch+1 {
 				t.Errorf("step is %s at epoch %d, want queued at %d", got.State, got.Epoch, epoch+1)
 			}
 		})
 	}
-	for name, between := range map[string]struct {
-		task   engine.TaskInfo
-		err    error
-		forget bool
+	for name, c := range map[string]struct {
+		meanwhile func(*rig, dag.Send)
+		forgotten bool
 	}{
-		"seen pending meanwhile": {task: engine.TaskInfo{State: engine.TaskPending}, forget: true},
-		"no answer meanwhile":    {err: errors.New("away")},
+		"seen pending meanwhile": {func(r *rig, send dag.Send) { r.queue.Put(send, pending) }, true},
+		"no answer meanwhile":    {func(r *rig, _ dag.Send) { r.watch(func() error { return errors.New("away") }) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			run := r.doubt(dag.StepQueued)
-			looks := 0
-			r.tasks.at = func(dag.Delivery, time.Time) (engine.TaskInfo, error) {
-				if looks++; looks == 3 {
-					return between.task, between.err
-				}
-				return engine.TaskInfo{State: engine.TaskActive}, nil
+			send := r.doubt(dag.StepQueued)
+			r.queue.Put(send, active)
+			r.pass(time.Minute) // looks 31 s and 62 s after the start
+			c.meanwhile(r, send)
+			r.pass(time.Minute) // 124 s
+			r.watch(answer)
+			r.queue.Put(send, active)
+			r.pass(2 * time.Minute) // 244 s
+			if got := len(r.seen.looks); got != 4 {
+				t.Fatalf("%d looks, want 4", got)
 			}
-			r.pass(5 * time.Minute) // looks 32 s, 64 s, 128 s and 248 s after the start
-			if forgot := r.step(run, "a").Epoch == 1; forgot != between.forget {
-				t.Errorf("first look forgotten: %t, want %t", forgot, between.forget)
+			if forgotten := r.step(send.Run, "a").Epoch == 1; forgotten != c.forgotten {
+				t.Errorf("the first look is forgotten: %t, want %t", forgotten, c.forgotten)
 			}
 		})
 	}
@@ -211,10 +214,10 @@ func TestLooksAtAHealthyStepBackOff(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	began := r.store.Now()
-	r.doubt(dag.StepQueued)
-	r.pass(10 * time.Minute)
+	r.start()
+	r.pass(10*time.Minute + 30*time.Second)
 	var at []int
-	for _, l := range r.tasks.looked() {
+	for _, l := range r.seen.looks {
 		at = append(at, int(l.at.Sub(began)/time.Second))
 	}
 	if d := cmp.Diff([]int{31, 62, 124, 244, 364, 484, 604}, at); d != "" {
@@ -243,16 +246,10 @@ func TestWipedQueueIsRefilledWithinTheBudget(t *testing.T) {
 	r.crowd(runs)
 	r.pass(10 * time.Second)
 	r.queue.Lose()
-	r.tasks.at = func(d dag.Delivery, _ time.Time) (engine.TaskInfo, error) {
-		if d.Epoch == 1 {
-			return engine.TaskInfo{State: engine.TaskNone}, nil
-		}
-		return engine.TaskInfo{State: engine.TaskPending}, nil
-	}
 	for round := range 30 {
-		before := len(r.tasks.looked())
+		before := len(r.seen.looks)
 		r.pass(time.Second)
-		if looks := len(r.tasks.looked()) - before; looks > 500 {
+		if looks := len(r.seen.looks) - before; looks > 500 {
 			t.Errorf("%d looks in round %d, at most 500 are allowed", looks, round)
 		}
 	}
@@ -280,7 +277,7 @@ func TestNoPartitionStarvesForLooks(t *testing.T) {
 	r.pass(10 * time.Second)
 	r.store.Advance(time.Minute) // now they are all due at once
 	r.sweep(t.Context())
-	met, looks := false, r.tasks.looked()
+	met, looks := false, r.seen.looks
 	for _, l := range looks {
 		met = met || l.Run == other.ID
 	}
@@ -296,26 +293,25 @@ func TestFailedLookIsPutOff(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			run := r.doubt(dag.StepQueued)
+			send := r.doubt(dag.StepQueued)
 			r.faults.Hook = func(m string) enginetest.Fault {
 				if m == method {
 					return enginetest.FaultRefused
 				}
 				return enginetest.FaultNone
 			}
-			r.tasks.at = func(dag.Delivery, time.Time) (engine.TaskInfo, error) {
-				if method == "Bury" {
-					return engine.TaskInfo{State: engine.TaskArchived}, nil
-				}
-				return engine.TaskInfo{State: engine.TaskNone}, nil
+			task := engine.TaskInfo{State: engine.TaskNone}
+			if method == "Bury" {
+				task.State = engine.TaskArchived
 			}
+			r.queue.Put(send, task)
 			r.pass(25 * time.Second)
-			if got := len(r.tasks.looked()); got != 1 {
+			if got := len(r.seen.looks); got != 1 {
 				t.Errorf("%d looks within 25 s, want one", got)
 			}
 			r.faults.Hook = nil
 			r.pass(20 * time.Second)
-			if got := r.step(run, "a"); got.State == dag.StepQueued && got.Epoch == 1 {
+			if got := r.step(send.Run, "a"); got.State == dag.StepQueued && got.Epoch == 1 {
 				t.Errorf("step is %s at epoch %d as before, 20 s after all was well", got.State, got.Epoch)
 			}
 		})

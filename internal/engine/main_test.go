@@ -26,7 +26,6 @@ type rig struct {
 	store  *enginetest.Memory
 	faults *enginetest.Faulty
 	queue  *enginetest.FakeQueue
-	tasks  *tasks
 	seen   seen
 	refuse atomic.Bool // the queue refuses what it is given
 	sweep  func(context.Context)
@@ -53,7 +52,7 @@ func newRig(t *testing.T) *rig {
 		}
 		return nil
 	}
-	r.tasks = &tasks{FakeQueue: r.queue, now: r.store.Now}
+	r.watch(answer)
 	r.use(engine.Config{})
 	r.register(linear("1.0.0"))
 	return r
@@ -67,7 +66,7 @@ func (r *rig) use(cfg engine.Config) {
 		cfg.Random = func() float64 { return r.random }
 	}
 	var err error
-	if r.Engine, err = engine.New(r.faults, r.tasks, anySchema{}, cfg); err != nil {
+	if r.Engine, err = engine.New(r.faults, r.queue, anySchema{}, cfg); err != nil {
 		r.t.Fatal(err)
 	}
 	r.sweep = r.Sweep()

@@ -132,7 +132,7 @@ func TestUnreadableEntryIsTold(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	var log bytes.Buffer
-	e, err := engine.New(unreadable{r.store}, r.tasks, anySchema{}, engine.Config{Now: r.store.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	e, err := engine.New(unreadable{r.store}, r.queue, anySchema{}, engine.Config{Now: r.store.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func (r *rig) startProcess() *process {
 		}
 		return enginetest.FaultNone
 	}}
-	e, err := engine.New(p.faults, r.tasks, anySchema{}, engine.Config{Hooks: engine.Hooks{HandedOver: func(send dag.Send, swept bool) {
+	e, err := engine.New(p.faults, r.queue, anySchema{}, engine.Config{Hooks: engine.Hooks{HandedOver: func(send dag.Send, swept bool) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if swept {
