@@ -9,11 +9,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +37,7 @@ func (l *lab) exercise(t *testing.T) {
 	t.Helper()
 	var ids []string
 	for n := range 20 {
-		started, err := l.api.Start(t.Context(), engine.StartRequest{Workflow: "lab/order", Key: fmt.Sprint("k", n), Labels: map[string]string{"n": fmt.Sprint(n)}})
+		started, err := l.api.Start(t.Context(), engine.StartRequest{Workflow: "lab/order", Key: "k" + strconv.Itoa(n), Labels: map[string]string{"n": strconv.Itoa(n)}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,6 @@ package failover_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -126,7 +125,7 @@ func newLab(t *testing.T, cfg labConfig) *lab {
 	return l
 }
 
-func silent() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func connect(t *testing.T, o redisstore.Options, profile redisstore.Profile) redis.UniversalClient {
 	t.Helper()

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -226,18 +227,19 @@ func (l *lab) check(t *testing.T, view dag.RunView) {
 
 // describe tells where a run stands, and what asynq knows of the tasks of its open steps.
 func describe(view dag.RunView, inspector *asynq.Inspector) string {
-	text := string(view.State)
+	var text strings.Builder
+	text.WriteString(string(view.State))
 	for _, s := range view.Steps {
-		text += fmt.Sprintf(" %s=%s/%d", s.Name, s.State, s.Epoch)
+		fmt.Fprintf(&text, " %s=%s/%d", s.Name, s.State, s.Epoch)
 		if s.State == dag.StepPending || s.State.Settled() {
 			continue
 		}
 		info, err := inspector.GetTaskInfo(s.Queue, dag.Delivery{Run: view.ID, Step: s.Name, Epoch: s.Epoch}.TaskID())
 		if err != nil {
-			text += fmt.Sprintf("(%v)", err)
+			fmt.Fprintf(&text, "(%v)", err)
 			continue
 		}
-		text += fmt.Sprintf("(%s, %q)", info.State, info.LastErr)
+		fmt.Fprintf(&text, "(%s, %q)", info.State, info.LastErr)
 	}
-	return text
+	return text.String()
 }
