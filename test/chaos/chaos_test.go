@@ -52,7 +52,7 @@ type outcome struct {
 // perform plays a profile and judges it.
 func perform(t *testing.T, p *profile) outcome {
 	t.Helper()
-	t.Logf("repeat with SW_CHAOS_SEED=%d SW_CHAOS_ORDERS=%d SW_CHAOS_RATE=%g", p.seed, p.orders, p.rate)
+	t.Logf("seed %d, %d orders at %g a second", p.seed, p.orders, p.rate)
 	begun := time.Now()
 	f := newFleet(t, p)
 	s := newStorm(f, p.faults, p.span(), p.seed)
@@ -96,7 +96,7 @@ func progress(ctx context.Context, t *testing.T, f *fleet, s *storm, customers *
 		if err != nil {
 			said = "unknown"
 		}
-		t.Logf("%d of %d orders accepted, %s ended; %s", customers.accepted.Load(), len(customers.plan), said, s)
+		t.Logf("%d of %d orders accepted, %s ended; %s", customers.accepted.Load(), len(customers.plan), said, s.done())
 	}
 }
 
@@ -105,6 +105,9 @@ func (o *outcome) exact(t *testing.T, p *profile) {
 	t.Helper()
 	for _, err := range o.storm.problems {
 		t.Errorf("the storm was not as planned: %v", err)
+	}
+	if done := o.storm.done(); done != p.faults {
+		t.Errorf("the storm was not as planned: %s instead of %s", done, p.faults)
 	}
 	if len(o.refused) > 0 {
 		t.Errorf("%d orders were refused, the first: %s", len(o.refused), o.refused[0])
@@ -123,7 +126,7 @@ func (o *outcome) print(t *testing.T, p *profile, customers *shoppers, stormy, s
 	t.Helper()
 	kills, cut := o.fleet.redis.deaths()
 	_, alone, _ := o.fleet.died() // its error was told
-	r := &o.report
+	r, done := &o.report, o.storm.done()
 	rows := []struct {
 		what string
 		n    any
@@ -136,11 +139,11 @@ func (o *outcome) print(t *testing.T, p *profile, customers *shoppers, stormy, s
 		{"of these as POISON, killed three times", r.Poisoned},
 		{"lost with Redis's last second", r.Rolled},
 		{"lost before anybody was told", r.Unheard},
-		{"SIGKILLs of APIs and workers", o.storm.kills.Load()},
+		{"SIGKILLs of APIs and workers", done.kills},
 		{"kills of Redis", len(kills)},
 		{"bytes that Redis lost", cut},
-		{"SIGSTOPs longer than the TTL", o.storm.stops.Load()},
-		{"connections cut, and delayed", fmt.Sprintf("%d, %d", o.storm.cuts.Load(), o.storm.delays.Load())},
+		{"SIGSTOPs longer than the TTL", done.stops},
+		{"connections cut, and delayed", fmt.Sprintf("%d, %d", done.cuts, done.delays)},
 		{"processes that ended by themselves", len(alone)},
 		{"crashes counted", r.Crashes},
 		{"messages sent again", r.Resent},

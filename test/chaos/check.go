@@ -22,7 +22,7 @@ const (
 	Unexpected Rule = "unexpected"  // ended in another way than the order has to
 	DeadLetter Rule = "dead letter" // missing, or without its failed step
 	FalseCrash Rule = "false crash" // counted against a process that lived
-	Stranger   Rule = "stranger"    // an effect of a run that nobody was told of
+	Stranger   Rule = "stranger"    // an effect or a dead letter of a run that nobody was told of
 )
 
 const (
@@ -75,11 +75,20 @@ func Check(e *Evidence) Report {
 		}
 	}
 	for _, l := range e.Letters {
-		if run, known := e.Runs[l.Run]; c.accepted[l.Run] && (!known || run.step(l.Step).State != dag.StepFailed) {
-			c.broken(DeadLetter, l.Run, "%s is among the dead letters and is %s", l.Step, run.step(l.Step).State)
-		}
+		c.letter(l)
 	}
 	return c.Report
+}
+
+// letter judges a dead letter.
+func (c *checker) letter(l Letter) {
+	run := c.Runs[l.Run] // one that is not known has no failed step either
+	switch state := run.step(l.Step).State; {
+	case !c.accepted[l.Run]:
+		c.broken(Stranger, l.Run, "%s is among the dead letters, and no answer named its run", l.Step)
+	case state != dag.StepFailed:
+		c.broken(DeadLetter, l.Run, "%s is among the dead letters and is %s", l.Step, state)
+	}
 }
 
 type checker struct {

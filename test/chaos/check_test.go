@@ -118,6 +118,9 @@ func TestViolations(t *testing.T) {
 		{"a dead letter of a step that succeeded", func(e *chaos.Evidence) {
 			e.Letters = append(e.Letters, chaos.Letter{Run: runA, Step: "pay"})
 		}, chaos.DeadLetter},
+		{"a dead letter of nobody's run", func(e *chaos.Evidence) {
+			e.Letters = append(e.Letters, chaos.Letter{Run: "run_00_01JZ0000020000000000000000", Step: "pay"})
+		}, chaos.Stranger},
 		{"a crash of a process that lived", func(e *chaos.Evidence) { e.Died = nil }, chaos.FalseCrash},
 		{"an effect of nobody's run", func(e *chaos.Evidence) {
 			e.Effects = append(e.Effects, chaos.Effect{Run: "run_00_01JZ0000020000000000000000", Step: "pay", ID: "ch_4"})

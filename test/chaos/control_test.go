@@ -19,7 +19,7 @@ func TestControl(t *testing.T) {
 		faults faults
 		want   chaos.Rule
 	}{
-		{"all protections", "", faults{kills: 4, stops: 3}, ""},
+		{"all protections", "", faults{kills: 4, stops: 2}, ""},
 		{"no sweeper", offSweeper, faults{kills: 6}, chaos.Stuck},
 		{"no fence", offFence, faults{stops: 6}, chaos.Double},
 		{"hand-over before commit", offOrder, faults{}, chaos.Early},
@@ -27,7 +27,7 @@ func TestControl(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := &profile{
-				seed: seed, orders: 40, rate: 3, workers: 3, apis: 1, fsync: "always",
+				seed: seed, orders: 40, rate: 3, workers: 2, apis: 1, fsync: "always",
 				kinds: []kind{held(1)}, hold: 2 * time.Second, faults: c.faults, role: true, off: c.off,
 			}
 			o := perform(t, p)

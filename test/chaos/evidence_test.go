@@ -5,9 +5,11 @@ package chaos_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,17 +95,13 @@ func (f *fleet) evidence(t *testing.T, orders []chaos.Order, runs map[string]cha
 	if f.redis.loses {
 		e.MayLose = mayLose
 	}
-	ids := make([]string, 0, len(runs))
-	for id := range runs {
-		ids = append(ids, id)
-	}
 	var mu sync.Mutex
-	each(t, ids, func(ctx context.Context, id string) error {
+	each(t, slices.Collect(maps.Keys(runs)), func(ctx context.Context, id string) error {
 		log, err := f.client.log(ctx, id)
 		mu.Lock()
 		defer mu.Unlock()
 		run := runs[id]
-		run.Log, runs[id] = log, run
+		run.Log = log
 		runs[id] = run
 		return err
 	})

@@ -48,9 +48,11 @@ type fleet struct {
 // newFleet starts a fleet and returns when all of it is ready. It ends with the test.
 func newFleet(t *testing.T, p *profile) *fleet {
 	t.Helper()
-	f := &fleet{dir: keptDir(t)}
+	f := &fleet{dir: keptDir(t, p)}
 	dir := filepath.Join(f.dir, "redis")
-	server := redistest.Own(t, localredis.Options{Dir: dir, AppendFsync: p.fsync})
+	// Its file is rewritten early, so that a start does not take long, and so that some deaths fall into a rewrite.
+	rewrite := []string{"--auto-aof-rewrite-min-size", "4mb", "--auto-aof-rewrite-percentage", "50"}
+	server := redistest.Own(t, localredis.Options{Dir: dir, AppendFsync: p.fsync, ExtraArgs: rewrite})
 	f.redis = &mortal{Server: server, dir: dir, loses: p.fsync == "everysec"}
 	f.world(t, p)
 	env := f.env(p)
@@ -70,8 +72,8 @@ func newFleet(t *testing.T, p *profile) *fleet {
 	return f
 }
 
-// keptDir is a directory that outlives a test that failed.
-func keptDir(t *testing.T) string {
+// keptDir is a directory that outlives a test that failed, which then says how it is repeated.
+func keptDir(t *testing.T, p *profile) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "stepwell-chaos-") //nolint:usetesting // kept after a failure
 	if err != nil {
@@ -79,7 +81,8 @@ func keptDir(t *testing.T) string {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("logs, ledger, database and Redis's file are in %s", dir)
+			t.Logf("logs, ledger, database and Redis's file are in %s; repeat with\nSW_CHAOS_SEED=%d SW_CHAOS_ORDERS=%d SW_CHAOS_RATE=%g go test -tags=integration -v -run '%s' ./test/chaos",
+				dir, p.seed, p.orders, p.rate, t.Name())
 		} else if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}

@@ -16,6 +16,7 @@ import (
 const (
 	sizeEvery = 10 * time.Millisecond
 	sizeKept  = 1200 * time.Millisecond
+	restarts  = 10 // tries
 )
 
 // mortal is a Redis that is killed and started again. A kill -9 of a process leaves to the kernel what it has written; so that everysec loses what a
@@ -100,7 +101,18 @@ func (m *mortal) die(ctx context.Context, loss, pause time.Duration) error {
 		return err
 	}
 	<-time.After(pause)
-	return m.Restart(ctx)
+	return m.restart(ctx)
+}
+
+// restart starts Redis again. It may take longer to read its file, on a busy machine, than one start is given.
+func (m *mortal) restart(ctx context.Context) error {
+	var err error
+	for range restarts {
+		if err = m.Restart(ctx); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // forget cuts the file to the size that it had then, or as early as its size is known.

@@ -175,7 +175,13 @@ func (s *storm) toxic(m *member, count *atomic.Int64, d time.Duration, toxic, st
 	}
 }
 
-func (s *storm) String() string {
-	return fmt.Sprintf("%d SIGKILLs, %d kills of Redis, %d stops, %d cuts, %d delays",
-		s.kills.Load(), s.outages.Load(), s.stops.Load(), s.cuts.Load(), s.delays.Load())
+// done counts what has happened so far.
+func (s *storm) done() faults {
+	return faults{
+		kills: int(s.kills.Load()), outages: int(s.outages.Load()), stops: int(s.stops.Load()), cuts: int(s.cuts.Load()), delays: int(s.delays.Load()),
+	}
+}
+
+func (f faults) String() string {
+	return fmt.Sprintf("%d SIGKILLs, %d kills of Redis, %d stops, %d cuts, %d delays", f.kills, f.outages, f.stops, f.cuts, f.delays)
 }
