@@ -14,6 +14,16 @@
 // under a random nonce, runs the handler, and reports. It renews the claim from begin to the last answer and repeats begin, complete, fail and
 // release with the same nonce until they are answered: an absence of Redis neither orphans a claim nor loses a finished result.
 //
+// Every line that it logs of an attempt has run, step, attempt, workflow and worker: what a dead letter says of a step whose process died finds its
+// lines. [Hooks].Answered tells each delivery's row of the table. [Worker.Deliver] is the wrapper without asynq around it.
+//
+// # The queue as the sweeper sees it
+//
+// [Queue.Inspect] says where the task of a delivery is; [Queue.Adopt] makes a queue known again whose name was lost; [Queue.Archived] pages the archive. An
+// archived task whose LastErr begins with our mark is there by the engine's verdict, any other by a person's hand.
+//
+// # Contexts
+//
 // The handler's context is the wrapper's own, not asynq's, which ends with every lost asynq lease. It ends, with a cause, at the step's
 // timeout ([ErrTimeout]), when the claim is lost ([ErrLost]), when the run is cancelled ([ErrRunCancelled]) and at shutdown ([ErrShutdown]).
 //

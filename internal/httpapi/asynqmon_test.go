@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/stepwell/stepwell/internal/definition"
 	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/internal/httpapi"
+	"github.com/stepwell/stepwell/internal/localredis"
 	"github.com/stepwell/stepwell/internal/localredis/redistest"
 	"github.com/stepwell/stepwell/internal/redisstore"
 	"github.com/stepwell/stepwell/pkg/dag"
@@ -35,9 +37,14 @@ type mount struct {
 
 func newMount(t *testing.T) *mount {
 	t.Helper()
+	return newMountOn(t, redistest.URL(t), redisstore.Patient)
+}
+
+func newMountOn(t *testing.T, url string, profile redisstore.Profile) *mount {
+	t.Helper()
 	m := &mount{rig: &rig{t: t, log: &logBuffer{}}, prefix: redistest.Prefix(t), failing: true}
 	var err error
-	if m.client, err = redisstore.Connect(redisstore.Options{URL: redistest.URL(t)}); err != nil {
+	if m.client, err = redisstore.Connect(redisstore.Options{URL: url, Profile: profile}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.client.Close() })
@@ -255,5 +262,48 @@ func TestAsynqmonButtonsAreBehindTheOriginCheck(t *testing.T) {
 	}
 	if !strings.Contains(m.log.String(), ":pause actor=\"asynqmon 192.0.2.1:1234\" status=204") {
 		t.Errorf("log %s", m.log)
+	}
+}
+
+func TestVerbsAnswerSoonWhileRedisHangs(t *testing.T) {
+	t.Parallel()
+	server := redistest.Own(t, localredis.Options{})
+	m := newMountOn(t, server.URL, redisstore.Quick)
+	run := m.startRun("refused")
+	if err := server.Pause(); err != nil {
+		t.Skipf("pause Redis: %v", err) // not on this system, or an embedded one
+	}
+	defer func() { _ = server.Resume() }()
+	var wg sync.WaitGroup
+	for path, body := range map[string]string{
+		"/cancel": "", "/pause": "", "/resume": "", "/retry": "", "/steps/pay/retry": "", "/steps/pay/skip": "", "/steps/pay/resolve": `{"output":1}`,
+		"redrive all": `{"all":true}`, "redrive one": `{"items":[{"run_id":"` + run + `","step":"pay"}]}`,
+	} {
+		wg.Go(func() {
+			if path = "/v1/runs/" + run + path; strings.Contains(path, "redrive") {
+				path = "/v1/dead-letters/redrive"
+			}
+			began := time.Now()
+			a := m.post(path, body)
+			if took := time.Since(began); took > 10*time.Second { // 2 s, and what a busy machine adds
+				t.Errorf("%s: an answer after %s", path, took)
+			}
+			if strings.Contains(body, "items") { // each has its own result
+				if !strings.Contains(a.Body.String(), `"code":"unavailable"`) {
+					t.Errorf("%s: %s", path, a.Body)
+				}
+				return
+			}
+			if a.problem(http.StatusServiceUnavailable, "unavailable"); a.Header().Get("Retry-After") != "2" {
+				t.Errorf("%s: Retry-After %q", path, a.Header().Get("Retry-After"))
+			}
+		})
+	}
+	wg.Wait()
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if a := m.post("/v1/runs/"+run+"/pause", ""); a.Code != http.StatusAccepted && a.Code != http.StatusConflict { // one of them may have been carried out
+		t.Errorf("afterwards: %d %s", a.Code, a.Body)
 	}
 }

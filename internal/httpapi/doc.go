@@ -12,6 +12,14 @@
 // application/json, and may carry an Idempotency-Key, which is checked before anything else is done. A start that repeats a key is answered 200
 // with the run as it is now and Idempotent-Replayed: true.
 //
+// An operator's verb, a redrive and a press of a button of asynqmon may say who asks in X-Actor; the run's log keeps it. A verb that repeats a key
+// changes nothing twice. Without Redis each is answered 503 within its client's 2 s.
+//
+// # asynqmon
+//
+// [Asynqmon] is read-only unless it was given an engine. With one, Run on an archived or retrying task of a step becomes a retry of the step; all other
+// buttons are asynq's own, behind the same check of the origin, and each press is logged.
+//
 // # Life
 //
 // [Server.Run] serves until its context ends; then it refuses to be ready, takes no new connections, and waits for the requests that run.
