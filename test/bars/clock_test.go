@@ -3,6 +3,8 @@
 package bars_test
 
 import (
+	"encoding/binary"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,46 +16,37 @@ import (
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
-// fakeTime is Debian's libfaketime. Redis keeps its time by it; Go programs do not, so it is Redis's clock that jumps here. To a worker that is the same
-// as if its own had jumped the other way.
-func fakeTime(t *testing.T) (library string) {
+// skewed is a lab whose Redis has a clock that set moves ahead of ours. Redis is a C program that can be given another clock; a Go program cannot. To a
+// worker it is the same as if its own clock had moved the other way.
+func skewed(t *testing.T) (l *lab, set func(ahead time.Duration)) {
 	t.Helper()
-	for _, dir := range []string{"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"} {
-		if name := filepath.Join(dir, "faketime", "libfaketime.so.1"); exec.Command("test", "-e", name).Run() == nil {
-			return name
-		}
+	dir := t.TempDir()
+	library, file := filepath.Join(dir, "clock.so"), filepath.Join(dir, "ahead")
+	out, err := exec.CommandContext(t.Context(), "gcc", "-shared", "-fPIC", "-O1", "-o", library, "testdata/clock.c").CombinedOutput() //nolint:gosec // our own file
+	if err != nil {
+		t.Fatalf("build the clock; it needs gcc and libc6-dev, as the race detector does: %v: %s", err, out)
 	}
-	if os.Getenv("CI") != "" {
-		t.Fatal("libfaketime is not installed; install the package faketime")
-	}
-	t.Skip("libfaketime is not installed; install the package faketime")
-	return ""
-}
-
-// skewed is a lab whose Redis has a clock that set moves away from ours.
-func skewed(t *testing.T, offset string) (l *lab, set func(offset string)) {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "offset")
-	set = func(offset string) {
-		if err := os.WriteFile(file+".new", []byte(offset+"\n"), 0o600); err != nil {
+	set = func(ahead time.Duration) {
+		f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Rename(file+".new", file); err != nil {
+		var raw [8]byte
+		binary.NativeEndian.PutUint64(raw[:], uint64(int64(ahead/time.Second))) //nolint:gosec // its bits
+		_, err = f.WriteAt(raw[:], 0)
+		if err := errors.Join(err, f.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	set(offset)
-	l = newLab(t, localredis.Options{Env: []string{
-		"LD_PRELOAD=" + fakeTime(t), "FAKETIME_TIMESTAMP_FILE=" + file, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1",
-	}})
-	return l, set
+	set(0)
+	return newLab(t, localredis.Options{Env: []string{"LD_PRELOAD=" + library, "CLOCK_AHEAD=" + file}}), set
 }
 
 // TestClockThatIsTenMinutesOffIsRefused starts a worker whose clock is 10 minutes behind that of Redis.
 func TestClockThatIsTenMinutesOffIsRefused(t *testing.T) {
 	t.Parallel()
-	l, set := skewed(t, "+0")
-	set("+10m")
+	l, set := skewed(t)
+	set(10 * time.Minute)
 	p := l.process(t, "worker", "worker", "clock", 1, defaultTTL)
 	select {
 	case <-p.Done():
@@ -68,10 +61,10 @@ func TestClockThatIsTenMinutesOffIsRefused(t *testing.T) {
 // TestClockThatJumpsInTheMiddle moves the clocks of workers and Redis an hour apart, in either direction, while steps run and wait.
 func TestClockThatJumpsInTheMiddle(t *testing.T) {
 	t.Parallel()
-	for name, offset := range map[string]string{"the workers' back": "+1h", "the workers' forward": "-1h"} {
+	for name, offset := range map[string]time.Duration{"the workers' back": time.Hour, "the workers' forward": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l, set := skewed(t, "+0")
+			l, set := skewed(t)
 			l.register(t, workflow("clock", "clock", 2))
 			for _, name := range []string{"worker-a", "worker-b"} {
 				l.process(t, "worker", name, "clock", 10, "6s")
@@ -82,7 +75,7 @@ func TestClockThatJumpsInTheMiddle(t *testing.T) {
 			<-time.After(5 * time.Second)
 			set(offset)
 			limit := 4 * time.Minute
-			if offset == "-1h" { // what was to wait 15 s by Redis's clock waits an hour and 15 s: late, and nothing else
+			if offset < 0 { // what was to wait 15 s by Redis's clock waits an hour and 15 s: late, and nothing else
 				runs = runs[:10]
 				limit = 3 * time.Minute
 			}
