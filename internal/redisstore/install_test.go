@@ -222,6 +222,27 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+// TestMemoryUse asks a cluster: the master that has least room counts, because a run goes to a certain one.
+func TestMemoryUse(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 2, false, time.Minute)
+	s, err := redisstore.Open(t.Context(), connect(t, cluster.URL), redisstore.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.MemoryUse(t.Context()); err != nil || m.Max != 0 {
+		t.Errorf("without limits: %+v, %v", m, err)
+	}
+	for i, limit := range []string{"800mb", "100mb"} {
+		if err := redistest.Client(t, cluster.Masters[i]).ConfigSet(t.Context(), "maxmemory", limit).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m, err := s.MemoryUse(t.Context()); err != nil || m.Max != 100<<20 || m.Used < 100<<10 {
+		t.Errorf("%+v, %v, want the master of 100 MB", m, err)
+	}
+}
+
 func TestCatalog(t *testing.T) {
 	t.Parallel()
 	for name, client := range servers(t) {

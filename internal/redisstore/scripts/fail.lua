@@ -25,7 +25,7 @@ if s.state == 'cancelling' then
   end_test(s)
 elseif why.retryable and t.failures < frozen.max_attempts then
   write_step(s, t, {state = 'retrying', due = s.now + delay})
-  if s.state ~= 'paused' then redis.call('ZADD', s.doubts, t.due + 60000, id .. ':' .. step) end
+  if s.state ~= 'paused' then redis.call('ZADD', s.doubts, s.now + math.min(delay + 60000, 120000), id .. ':' .. step) end
   log(s, 'retrying', t, why.code, why.message)
 else
   fail_step(s, t, children, failure, why.code, why.message)
