@@ -113,18 +113,9 @@ func (m *mount) work(ready func() bool) {
 	ctx, stop := context.WithCancel(m.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
-	deadline, tick := time.After(30*time.Second), time.NewTicker(20*time.Millisecond)
-	defer tick.Stop()
-	for ok := ready(); !ok; ok = ready() {
-		select {
-		case <-deadline:
-			m.t.Error("the worker did not come to it in 30 s")
-			ok = true
-		case <-tick.C:
-			continue
-		}
-		break
-	}
+	redistest.Await(m.t, 30*time.Second, "the worker's end of its work", func(context.Context) (bool, string) {
+		return ready(), m.log.String()
+	})
 	stop()
 	if err := <-ended; err != nil {
 		m.t.Error(err)

@@ -189,8 +189,8 @@ func TestRedriveByFilter(t *testing.T) {
 	if log := r.get("/v1/runs/" + ids[2] + "/log").Body.String(); !strings.Contains(log, `"message":"card mended","actor":"ada"`) {
 		t.Errorf("log %s", log)
 	}
-	cursor, _ := json.Marshal(first["next_cursor"])
-	rest := redrive(`{"filter":{"code":"DECLINED"},"rate":500,"cursor":` + string(cursor) + `}`)
+	cursor, _ := first["next_cursor"].(string)
+	rest := redrive(fmt.Sprintf(`{"filter":{"code":"DECLINED"},"rate":500,"cursor":%q}`, cursor))
 	if rest["queued"] != 2.0 || rest["more"] != false {
 		t.Errorf("the rest: %v", rest)
 	}
