@@ -4,7 +4,8 @@
 //  2. Server: redis-server or valkey-server from PATH, on a free port of 127.0.0.1, with an append-only file in a private directory;
 //  3. Embedded: miniredis in this process, with a warning that nothing is durable.
 //
-// A Server can be killed, paused and restarted on its port and directory, for tests of faults. Package redistest wraps all of this for tests.
+// A Server can be killed, paused and restarted on its port and directory, for tests of faults. Package redistest wraps all of this for tests,
+// and starts masters with replicas and Sentinels, and clusters.
 //
 // # Guarantees
 //

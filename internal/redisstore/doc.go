@@ -22,6 +22,7 @@
 //
 // # Non-guarantees
 //
-// Durability is that of the server: appendonly and appendfsync, replication. Reads of more than one key see each key as it is at that moment,
+// Durability is that of the server: appendonly and appendfsync, replication. With [Config.StrictReplicas] the creation of a run is answered only when
+// so many replicas have it; then it survives the loss of the master if one of them is promoted, for certain when all of them confirmed it. Reads of more than one key see each key as it is at that moment,
 // not all at one. With a cluster, statistics are sums of what the masters say one after the other.
 package redisstore
