@@ -28,7 +28,7 @@ func TestControl(t *testing.T) {
 			t.Parallel()
 			p := &profile{
 				seed: seed, orders: 40, rate: 3, workers: 2, apis: 1, fsync: "always",
-				kinds: []kind{held(1)}, hold: 2 * time.Second, faults: c.faults, role: true, off: c.off,
+				kinds: []kind{held(1)}, hold: 5 * time.Second, faults: c.faults, role: true, off: c.off,
 			}
 			o := perform(t, p)
 			switch {
