@@ -114,7 +114,7 @@ func (s *sweeper) look(ctx context.Context, f *found) (again dag.Look, stays boo
 	}
 	again = dag.Look{
 		Delivery: d.Delivery,
-		After:    min(max(f.now.Sub(d.Since), lookSoon), lookLate),
+		After:    lookAfter(f.now.Sub(d.Since)),
 		// What is not known now leaves what was seen before as it is.
 		Active: task.State == TaskActive || task.State == TaskUnanswered && !d.Seen.IsZero(),
 	}
@@ -132,6 +132,14 @@ func (s *sweeper) look(ctx context.Context, f *found) (again dag.Look, stays boo
 	case ActionLeave:
 	}
 	return again, true
+}
+
+// lookAfter is when to look again at a step that has waited for so long; one that is not due for a while yet has waited for less than nothing.
+func lookAfter(waited time.Duration) time.Duration {
+	if waited < 0 {
+		waited = overdueAfter - waited
+	}
+	return min(max(waited, lookSoon), lookLate)
 }
 
 // reissueLost gives a step whose task will not come a new one; done is false when the step is not as it was seen, or Redis did not answer.

@@ -12,8 +12,10 @@ import (
 // earliness is how long before it is due a step may be begun: asynq's times are whole seconds. In ms.
 const earliness = 1000
 
-// taskGrace is how long after a retry is due its task may still be on its way. In ms.
-const taskGrace = 60_000
+const (
+	taskGrace = 60_000  // how long after a retry is due its task may still be on its way; in ms
+	firstLook = 120_000 // after which a retrying step is looked after at the latest, due or not; in ms
+)
 
 // Begin claims a queued or retrying step. The tests come in an order that gives a task which is of no use any more its final answer, and
 // only then asks another to wait. It never takes a claim over: only [Memory.Reissue] declares one dead.
@@ -163,7 +165,7 @@ func (m *Memory) Fail(_ context.Context, req dag.FailRequest) (dag.Settled, erro
 func (c *change) retryAt(s *step, due int64) {
 	s.state, s.due = dag.StepRetrying, due
 	if c.run.state != dag.RunPaused {
-		c.doubts[c.member(s)] = due + taskGrace
+		c.doubts[c.member(s)] = min(due+taskGrace, c.now+firstLook)
 	}
 	c.logEntry(dag.LogEntry{Event: "retrying", Code: s.err.Code, Message: s.err.Message}, s)
 }

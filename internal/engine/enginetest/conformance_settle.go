@@ -18,6 +18,7 @@ func settleScenarios() []scenario {
 		{"complete/in a paused run", completePaused},
 		{"complete/in a cancelling run", completeCancelling},
 		{"fail/retried until the failures are used up", failRetries},
+		{"fail/a step that waits for long is looked after on the way", failsForLong},
 		{"fail/for good", failForGood},
 		{"fail/other branches go on", failBranches},
 		{"fail/in a paused run", failPaused},
@@ -280,4 +281,14 @@ func releaseHeld(s *script) {
 	s.want("cancelling", s.release(ref), dag.Settled{Reply: dag.ReplyOK, Step: dag.StepCancelled, Run: dag.RunCancelled})
 	s.wantStep("a", "epoch", "2", "finished_at", s.at(0), "queued_at", s.at(0))
 	s.want("log", s.events()[2:], []string{"cancel_requested", "released a", "run_cancelled"})
+}
+
+// failsForLong: whatever becomes of the task of a retrying step, somebody looks after it within two minutes.
+func failsForLong(s *script) {
+	s.start(compile(s.t, "patient", "a"), nil)
+	s.stumbles("a", 5*time.Second)
+	s.want("doubt", s.state.Doubts[s.run+":a"], s.ms(65*time.Second))
+	s.advance(5 * time.Second)
+	s.stumbles("a", 5*time.Minute)
+	s.want("doubt", s.state.Doubts[s.run+":a"], s.ms(2*time.Minute))
 }
