@@ -44,7 +44,7 @@
 // A copy of begin that is carried out after its own attempt has failed claims the retrying step anew for the same nonce (the epoch is still the same). If the worker
 // then repeats fail, because its reply was lost as well, one failed attempt is counted as two; if not, the claim ends with its lease. It takes three
 // faults at once, one of them a copy that is held back for longer than the handler runs. With REFUSE_SETTLED begin refuses a nonce that has settled an attempt, and
-// the model finds nothing any more. TestLateBegin shows both.
+// the model finds nothing any more. TestLateBegin shows the one, TestHolds the other.
 //
 // # By hand
 //
