@@ -76,7 +76,7 @@ func TestHandlersSeeInputParentsAndAncestors(t *testing.T) {
 		line := r.log.String()
 		line = line[:strings.Index(line, "from the handler")]
 		if log := r.log.String()[len(line):]; !strings.Contains(log[:strings.Index(log, "\n")],
-			`"run":"`+run+`","step":"a","attempt":1,"workflow":"shop/three","correlation_id":"c-7"`) {
+			`"run":"`+run+`","step":"a","attempt":1,"workflow":"shop/three","worker":"`+r.ID()+`","correlation_id":"c-7"`) {
 			r.t.Errorf("the handler's log line lacks its attributes: %s", log)
 		}
 	})
