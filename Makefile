@@ -10,8 +10,10 @@ MAKEFLAGS     += --no-print-directory
 
 PKG           ?= ./... ## packages that test and test-race look at
 TEST_TIMEOUT  ?= 15m ## longest time of one test binary
-CHAOS_COUNT   ?= 1 ## how often chaos repeats each crash test
-FUZZTIME      ?= 10s ## time of each fuzz target
+CHAOS_ORDERS  ?= 10000 ## orders of chaos
+SOAK          ?= 30m ## time of soak
+ACTIONS       ?= 1000000 ## random actions of simulate
+FUZZTIME      ?= 30s ## time of each fuzz target
 DEMO_ARGS     ?= ## more arguments for demo
 BENCH_ARGS    ?= ## more arguments for bench
 IMAGE         ?= stepwell ## name of the image built by image
@@ -65,16 +67,33 @@ test-race: ## the same with the race detector and a summary
 	$(GOTESTSUM) -race -shuffle=on -timeout $(TEST_TIMEOUT) $(PKG)
 
 .PHONY: test-integration
-test-integration: ## real processes and a real Redis: crashes, outages, scaling
-	$(GO) test -race -shuffle=on -tags=integration -timeout $(TEST_TIMEOUT) ./test/... ./bench/...
+test-integration: ## real processes and a real Redis: crashes, outages, scaling, failovers
+	$(GO) test -race -shuffle=on -tags=integration -timeout $(TEST_TIMEOUT) $$($(GO) list ./test/... ./bench/... | grep -Ev '/(bars|chaos|simulation|soak)$$')
+
+.PHONY: test-bars
+test-bars: ## the promised figures: take-over, wiped queue, outage, poison, waiting runs, buttons, clocks
+	$(GO) test -tags=integration -timeout $(TEST_TIMEOUT) -v ./test/bars
+
+.PHONY: test-chaos
+test-chaos: ## 300 orders while processes and Redis are killed, stopped and cut off
+	$(GO) test -tags=integration -timeout $(TEST_TIMEOUT) -v ./test/chaos
 
 .PHONY: e2e
 e2e: ## run the programs under examples/ against a running stack
 	$(GO) test -race -shuffle=on -tags=integration -timeout $(TEST_TIMEOUT) ./examples/...
 
+.PHONY: simulate
+simulate: ## ACTIONS random actions on the real engine in a simulated world
+	SW_SIM_ACTIONS=$(ACTIONS) $(GO) test -count=1 -timeout 0 -v ./test/simulation
+
 .PHONY: chaos
-chaos: ## only the crash tests, CHAOS_COUNT times
-	$(GO) test -race -shuffle=on -tags=integration -timeout 0 -run Crash -count=$(CHAOS_COUNT) ./test/crash/...
+chaos: ## the full proof by hand: every crash point, and CHAOS_ORDERS orders under fire
+	SW_CRASHPOINTS=all $(GO) test -count=1 -tags=integration -timeout 0 -v -run TestCrashPoints ./test/crashpoint
+	SW_CHAOS_ORDERS=$(CHAOS_ORDERS) SW_CHAOS_RATE=14 $(GO) test -count=1 -tags=integration -timeout 0 -v ./test/chaos
+
+.PHONY: soak
+soak: ## steady load for SOAK, with a chart of what must stay flat
+	SW_SOAK=$(SOAK) $(GO) test -count=1 -tags=integration -timeout 0 -v ./test/soak
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME
@@ -96,17 +115,19 @@ lint: ## linters, formatting, the import table, the CI file
 	$(ACTIONLINT)
 
 .PHONY: verify
-verify: ## generated files are current, go vet is silent
+verify: ## generated files are current, go vet is silent, the model of a step holds (needs spin and gcc)
 	@MAKE="$(MAKE)" .ci/verify-generated
 	$(GO) vet -tags=integration ./...
+	REQUIRE_SPIN=1 $(GO) test -count=1 -v ./test/model
 
 .PHONY: vuln
 vuln: ## known vulnerabilities (needs the network)
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 .PHONY: check
+check: export SOAK = 3m
 check: ## the definition of done; what CI runs
-	@MAKE="$(MAKE)" .ci/stages lint build verify test-race test-integration e2e test-deploy demo
+	@MAKE="$(MAKE)" .ci/stages lint:3 build:1 verify:3 test-race:6 simulate:5 test-bars:6 test-integration:6 test-chaos:5 e2e:1 test-deploy:1 soak:4 fuzz:6 demo:1
 
 ##@ Containers
 .PHONY: image

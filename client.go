@@ -40,6 +40,9 @@ type Config struct {
 	TLSCA, TLSCert, TLSKey string
 	// Prefix of every Redis key and queue, the same in all processes of an installation: 1 to 16 of a-z, 0-9 and -; "" means sw.
 	Prefix string
+	// StrictReplicas is the number of replicas of Redis that must confirm a new run before Start returns; fewer are [ErrUnavailable], and the call may be repeated
+	// with the same key. Name all replicas that may become master. 0 does not wait: a run is then as durable as Redis alone makes it.
+	StrictReplicas int
 	// Dev turns the refusal of an unfit Redis into a warning and lets Register overwrite a version that has another definition.
 	Dev bool
 	// Keep and KeepFailed are how long runs that this process starts are kept after their end, the second when they failed, unless their workflow says
@@ -115,7 +118,7 @@ func (c *Client) engineOn(conn, batch redis.UniversalClient, ttl time.Duration) 
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
 	store, err := redisstore.Open(ctx, conn, redisstore.Config{
-		Prefix: c.cfg.Prefix, Dev: c.cfg.Dev, Batch: batch,
+		Prefix: c.cfg.Prefix, StrictReplicas: c.cfg.StrictReplicas, Dev: c.cfg.Dev, Batch: batch,
 		Warn: func(text string) { c.cfg.Log.WarnContext(ctx, "redis", "warning", text) },
 	})
 	if err != nil {

@@ -82,7 +82,7 @@ func (p *process) open(ctx context.Context, cfg processConfig) error {
 		}
 	}
 	store, err := redisstore.Open(opening, p.redis, redisstore.Config{
-		Prefix: cfg.redis.Prefix, Dev: cfg.dev, Now: time.Now, Batch: batch,
+		Prefix: cfg.redis.Prefix, StrictReplicas: cfg.redis.StrictReplicas(), Dev: cfg.dev, Now: time.Now, Batch: batch,
 		Warn: func(text string) { p.log.WarnContext(ctx, "redis is not as it should be", "problem", text) },
 	})
 	if err != nil {

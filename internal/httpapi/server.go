@@ -110,9 +110,9 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.deps.Grace)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.deps.Grace) // ctx itself stays what BaseContext reads
 	defer cancel()
-	err := server.Shutdown(ctx)
+	err := server.Shutdown(grace)
 	if err != nil {
 		_ = server.Close() // cuts off what did not end in time
 	}

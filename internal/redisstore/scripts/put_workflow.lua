@@ -2,7 +2,7 @@
 -- KEYS: workflow workflows
 -- ARGV: name version digest registration overwrite
 -- Returns: OK | OK_ALREADY | CONFLICT
--- OOM: deny
+-- OOM: allow
 -- Uses: now
 local name, version, digest, registration, overwrite = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local s = {now = now(), workflow = KEYS[1], workflows = KEYS[2]}
