@@ -386,7 +386,7 @@ inline reissue(STEP) {
 
 inline handed_over(STEP, EPOCH) {
 	if
-	:: st[STEP].send && st[STEP].epoch == EPOCH -> 
+	:: st[STEP].send && st[STEP].epoch == EPOCH ->
 		EVENT("handed_over: a doubt instead of the send");
 		st[STEP].send = 0; st[STEP].doubt = WITH_DOUBT;
 		wrote()
