@@ -86,6 +86,9 @@ func readVersions(name string, values []string) ([]dag.Registration, error) {
 		if err := json.Unmarshal([]byte(v), &reg); err != nil {
 			return nil, fmt.Errorf("registration of workflow %s: %w", name, err)
 		}
+		if reg.Workflow == nil {
+			return nil, fmt.Errorf("%w: registration of workflow %s has no workflow", errScript, name)
+		}
 		versions = append(versions, dag.Registration{
 			Workflow: reg.Workflow, Digest: reg.Digest, Source: reg.Source, RegisteredAt: instant(reg.RegisteredAt),
 		})

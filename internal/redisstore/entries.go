@@ -99,6 +99,9 @@ func parseAgenda(member string) (entry, error) {
 			return e, fmt.Errorf("its epoch: %w", err)
 		}
 		e.kind, e.Delivery = entrySend, dag.Delivery{Run: parts[1], Step: parts[2], Epoch: epoch}
+		if sendMember(e.Delivery) != member { // it would be dropped under another name, and stay
+			return e, fmt.Errorf("%w: an epoch written in another way", errScript)
+		}
 	default:
 		return e, fmt.Errorf("%w: an agenda entry of no known kind", errScript)
 	}
