@@ -117,8 +117,8 @@ lint: ## linters, formatting, the import table, the CI file
 .PHONY: verify
 verify: ## generated files are current, go vet is silent, the model of a step holds (needs spin and gcc)
 	@MAKE="$(MAKE)" .ci/verify-generated
-	$(GO) vet -tags=integration ./...
-	REQUIRE_SPIN=1 $(GO) test -count=1 -v ./test/model
+	$(GO) vet -tags=integration,verify ./...
+	$(GO) test -count=1 -tags=verify -timeout $(TEST_TIMEOUT) ./test/model
 
 .PHONY: vuln
 vuln: ## known vulnerabilities (needs the network)

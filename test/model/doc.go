@@ -27,7 +27,7 @@
 //   - ends: P2, "every accepted run becomes terminal". After the last fault the run ends and stays ended, whatever the order of events, if no process
 //     that could go on waits for ever (weak fairness).
 //
-// Five mutations must be rejected, each for its own reason: complete without a look at the nonce, the hand-over before the commit, reissue without
+// Six mutations must be rejected, each for its own reason: complete without a look at the nonce, begin with a nonce that is over, the hand-over before the commit, reissue without
 // compare-and-set, hand-over without a doubt, a sweeper that leaves dead claims alone. The last two are there for the property ends. And every
 // EVENT of the model must be reached in some history, so that no property holds for want of trying.
 //
@@ -41,10 +41,10 @@
 //
 // # What it found
 //
-// A copy of begin that is carried out after its own attempt has failed claims the retrying step anew for the same nonce (the epoch is still the same). If the worker
-// then repeats fail, because its reply was lost as well, one failed attempt is counted as two; if not, the claim ends with its lease. It takes three
-// faults at once, one of them a copy that is held back for longer than the handler runs. With REFUSE_SETTLED begin refuses a nonce that has settled an attempt, and
-// the model finds nothing any more. TestLateBegin shows the one, TestHolds the other.
+// A copy of begin that was carried out after its own attempt had failed claimed the retrying step anew for the same nonce (the epoch is still the same). If the worker
+// then repeated fail, because its reply was lost as well, one failed attempt was counted as two; if not, the claim ended with its lease. It took three
+// faults at once, one of them a copy that is held back for longer than the handler runs. begin refuses a nonce that has settled an attempt since
+// (docs/adr/0006). The mutation LATE_BEGIN is the script as it was.
 //
 // # By hand
 //

@@ -12,10 +12,10 @@
  *   FAILING         handlers may return errors (each is a fault of the budget); an operator may retry a failed step once
  *   LATE            a copy of a call may be on its way while the call is repeated, and be carried out at any later moment (a fault of the budget)
  *   CALLS_ONLY      faults are lost replies, late calls and errors of handlers only; so more of them can be tried
- *   REFUSE_SETTLED  begin refuses a nonce that has settled an attempt of the step (see "What it found" in doc.go)
  *   LIVE            for the property "ends", with pan -a -f
  *   COVER           pan prints each event when it is reached for the first time; without it events are printed when a trail is replayed
  * Mutations, each of which the verifier must reject:
+ *   LATE_BEGIN      begin takes a nonce that has settled an attempt of the step (see "What it found" in doc.go)
  *   NO_NONCE        complete, fail and release accept whoever calls
  *   HANDOVER_FIRST  the child is queued and handed over before the parent's commit
  *   NO_CAS          reissue does not compare what it finds with what was seen
@@ -216,6 +216,7 @@ inline settle_ok() {
  * begin.lua> if t.state == 'succeeded' or t.state == 'skipped' or t.state == 'cancelled' then return {'DONE', 0} end
  * begin.lua> if t.state == 'failed' then return {'FAILED', 0} end
  * begin.lua> local mine = t.state == 'running' and t.claim == nonce
+ * begin.lua> if t.done == nonce then return {'STALE', 0} end
  * begin.lua> if t.state == 'running' then return {'BUSY', math.max(0, t.lease - s.now)} end
  * begin.lua> state = 'running', claim = nonce, lease = s.now + ttl,
  * begin.lua> if redis.call('ZREM', s.agenda, 'send:' .. member .. ':' .. epoch) == 0 then redis.call('ZREM', s.doubts, member) end
@@ -228,9 +229,12 @@ inline begin(STEP, EPOCH, NONCE) {
 		:: st[STEP].state == SUCCEEDED -> EVENT("begin: DONE"); r = DONE
 		:: st[STEP].state == FAILED -> EVENT("begin: FAILED"); r = DEAD
 		:: st[STEP].state == RUNNING && st[STEP].claim == NONCE -> EVENT("begin: same nonce again"); r = RUN
+#ifndef LATE_BEGIN
+		:: (st[STEP].state == QUEUED || st[STEP].state == RETRYING || (st[STEP].state == RUNNING && st[STEP].claim != NONCE)) && st[STEP].done == NONCE ->
+			EVENT("begin: settled nonce refused"); r = DONE
+		:: st[STEP].state == RUNNING && st[STEP].claim != NONCE && st[STEP].done != NONCE -> EVENT("begin: BUSY"); r = BUSY
+#else
 		:: st[STEP].state == RUNNING && st[STEP].claim != NONCE -> EVENT("begin: BUSY"); r = BUSY
-#ifdef REFUSE_SETTLED
-		:: (st[STEP].state == QUEUED || st[STEP].state == RETRYING) && st[STEP].done == NONCE -> EVENT("begin: settled nonce refused"); r = DONE
 #endif
 		:: else ->
 			EVENT("begin: RUN");

@@ -36,6 +36,8 @@ func (m *Memory) Begin(_ context.Context, req dag.BeginRequest) (dag.Begun, erro
 		return dag.Begun{Verdict: dag.VerdictFailed}, nil
 	case s.holds(req.Nonce):
 		return dag.Begun{Verdict: dag.VerdictRun, Claim: c.claim(s)}, nil
+	case s.done == req.Nonce: // a late copy of a begin whose attempt is over
+		return dag.Begun{Verdict: dag.VerdictStale}, nil
 	case s.state == dag.StepRunning || s.state == dag.StepWaiting:
 		return dag.Begun{Verdict: dag.VerdictBusy, Wait: milliseconds(max(0, s.lease-c.now))}, nil
 	case c.run.state != dag.RunScheduled && c.run.state != dag.RunRunning:

@@ -10,6 +10,7 @@ import (
 func beginScenarios() []scenario {
 	return []scenario{
 		{"begin/claims the step", beginClaims},
+		{"begin/a late copy of a begin claims nothing when its attempt is over", lateBegin},
 		{"begin/all that a handler needs", beginTellsAll},
 		{"begin/the same nonce gets the same answer", beginAgain},
 		{"begin/no such run", beginNoRun},
@@ -206,4 +207,15 @@ func heartbeatLeaving(s *script) {
 	s.wantStep("a", "crashes", "", "dead", "", "leaving", "")
 	s.claim("a")
 	s.wantStep("a", "leaving", "")
+}
+
+// lateBegin: a copy of a begin that was held up comes after its attempt has failed, and the step waits for the next under the same epoch.
+func lateBegin(s *script) {
+	s.start(compile(s.t, "late", "a"), nil)
+	ref, _ := s.stumbles("a", 0)
+	again := s.request("a", ref.Nonce)
+	s.want("the late copy", s.begin(again).Verdict, dag.VerdictStale)
+	s.wantStep("a", "state", "retrying", "attempts", "1")
+	s.want("another", s.begin(s.request("a", s.nonce())).Verdict, dag.VerdictRun)
+	s.want("the late copy of the first", s.begin(again).Verdict, dag.VerdictStale)
 }

@@ -21,6 +21,7 @@ if t.state == 'succeeded' or t.state == 'skipped' or t.state == 'cancelled' then
 if t.state == 'failed' then return {'FAILED', 0} end
 local mine = t.state == 'running' and t.claim == nonce
 if not mine then
+  if t.done == nonce then return {'STALE', 0} end -- a late copy of a begin whose attempt is over
   if t.state == 'running' then return {'BUSY', math.max(0, t.lease - s.now)} end
   if t.state == 'waiting' then return {'BUSY', 0} end
   if s.state ~= 'scheduled' and s.state ~= 'running' then return {'PARKED', 0} end
