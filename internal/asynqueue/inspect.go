@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/pkg/dag"
@@ -20,10 +21,49 @@ const (
 	archivedPage = 100
 )
 
-// Inspect returns what asynq knows of a delivery's task. It costs asynq's two reads, of the queue's name and of the task. Errors wrap
-// engine.ErrUnavailable. It returns when ctx ends, although asynq's own call cannot be ended.
-func (q *Queue) Inspect(ctx context.Context, queue string, delivery dag.Delivery) (engine.TaskInfo, error) {
+// taskKey is the hash in which asynq keeps a task, by its schema. Looked at directly it tells of the tasks that are all right, which is nearly every task
+// that is looked for, at a fraction of what asynq's script costs.
+func taskKey(queue string, d dag.Delivery) string { return "asynq:{" + queue + "}:t:" + d.TaskID() }
+
+// waits tells by the fields state and msg of a task whether it waits in its queue with its content.
+func waits(fields []any) bool {
+	return fields[0] == asynq.TaskStatePending.String() && fields[1] != nil
+}
+
+// Inspect returns what asynq knows of the tasks of deliveries, in their order: one round trip for those that wait in the queue, and asynq's
+// own two more for each other. Errors wrap engine.ErrUnavailable. It returns when ctx ends, although asynq's own calls cannot be ended.
+func (q *Queue) Inspect(ctx context.Context, queue string, deliveries []dag.Delivery) ([]engine.TaskInfo, error) {
 	name := QueueName(q.prefix, queue)
+	var known *redis.BoolCmd
+	tasks := make([]*redis.SliceCmd, len(deliveries))
+	_, err := q.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		known = p.SIsMember(ctx, allQueues, name)
+		for i, d := range deliveries {
+			tasks[i] = p.HMGet(ctx, taskKey(name, d), "state", "msg")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("inspect %d tasks of queue %s: %w: %w", len(deliveries), name, engine.ErrUnavailable, err)
+	}
+	infos := make([]engine.TaskInfo, len(deliveries))
+	for i, d := range deliveries {
+		switch fields := tasks[i].Val(); {
+		case !known.Val():
+			infos[i].State = engine.TaskNoQueue
+		case waits(fields):
+			infos[i].State = engine.TaskPending
+		default:
+			if infos[i], err = q.inspect(ctx, name, d); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return infos, nil
+}
+
+// inspect asks asynq's inspector.
+func (q *Queue) inspect(ctx context.Context, name string, delivery dag.Delivery) (engine.TaskInfo, error) {
 	info, err := ask(ctx, func() (*asynq.TaskInfo, error) { return q.inspector.GetTaskInfo(name, delivery.TaskID()) })
 	switch {
 	case errors.Is(err, asynq.ErrTaskNotFound):

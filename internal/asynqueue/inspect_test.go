@@ -58,11 +58,11 @@ func (p *plant) put(s dag.Send, opts ...asynq.Option) {
 
 func (p *plant) look(queue string, d dag.Delivery) engine.TaskInfo {
 	p.t.Helper()
-	info, err := p.queue.Inspect(p.t.Context(), queue, d)
-	if err != nil {
-		p.t.Fatal(err)
+	infos, err := p.queue.Inspect(p.t.Context(), queue, []dag.Delivery{d})
+	if err != nil || len(infos) != 1 {
+		p.t.Fatal(infos, err)
 	}
-	return info
+	return infos[0]
 }
 
 func (p *plant) waitFor(d dag.Delivery, want engine.TaskState) engine.TaskInfo {
@@ -192,7 +192,7 @@ func TestInspectEndsWithItsContext(t *testing.T) {
 	p := newPlant(t, redistest.URL(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := p.queue.Inspect(ctx, "shop", ghost("any").Delivery); !errors.Is(err, engine.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+	if _, err := p.queue.Inspect(ctx, "shop", []dag.Delivery{ghost("any").Delivery}); !errors.Is(err, engine.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 		t.Errorf("inspect after the end: %v", err)
 	}
 	if _, _, err := p.queue.Archived(ctx, "shop", 1); !errors.Is(err, engine.ErrUnavailable) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -11,9 +12,10 @@ import (
 
 const (
 	// lookRate is how many steps in doubt an installation looks at in a second: a queue that lost 10,000 tasks is full again in 20 s, after the 120 s
-	// until the last of them is looked at. A look costs two reads of the queue and its share of a write.
+	// until the last of them is looked at. A look costs one read of the queue and its share of a write.
 	lookRate  = 500
-	lookWidth = 16                // looks at once
+	lookChunk = 100               // tasks that the queue is asked for in one call
+	lookWidth = 16                // steps acted upon at once
 	lookSoon  = 30 * time.Second  // until the next look at a step that has only begun to wait
 	lookLate  = 120 * time.Second // at one that waits for long
 )
@@ -62,11 +64,12 @@ func (s *sweeper) lookAt(ctx context.Context, doubts []found) {
 	stays := make([]bool, len(doubts))
 	looks := make([]dag.Look, len(doubts))
 	within(ctx, func(ctx context.Context) {
+		tasks := s.inspect(ctx, doubts)
 		var g errgroup.Group
 		g.SetLimit(min(s.width, lookWidth))
 		for i := range doubts {
 			g.Go(func() error {
-				looks[i], stays[i] = s.look(ctx, &doubts[i])
+				looks[i], stays[i] = s.look(ctx, &doubts[i], tasks[i])
 				return nil
 			})
 		}
@@ -79,6 +82,34 @@ func (s *sweeper) lookAt(ctx context.Context, doubts []found) {
 		}
 	}
 	s.lookAgain(ctx, again)
+}
+
+// inspect asks the queue for the tasks of all doubts, a chunk of one queue at a time.
+func (s *sweeper) inspect(ctx context.Context, doubts []found) []TaskInfo {
+	tasks := make([]TaskInfo, len(doubts))
+	byQueue := map[string][]int{}
+	for i := range doubts {
+		byQueue[doubts[i].doubt.Queue] = append(byQueue[doubts[i].doubt.Queue], i)
+	}
+	for queue, all := range byQueue {
+		for chunk := range slices.Chunk(all, lookChunk) {
+			deliveries := make([]dag.Delivery, len(chunk))
+			for n, i := range chunk {
+				deliveries[n] = doubts[i].doubt.Delivery
+			}
+			infos, err := s.queue.Inspect(ctx, queue, deliveries)
+			if err != nil {
+				s.cfg.Log.DebugContext(ctx, "queue not asked for tasks", "queue", queue, "tasks", len(chunk), "err", err)
+			}
+			for n, i := range chunk {
+				tasks[i].State = TaskUnanswered
+				if err == nil {
+					tasks[i] = infos[n]
+				}
+			}
+		}
+	}
+	return tasks
 }
 
 func (s *sweeper) lookAgain(ctx context.Context, again [dag.Partitions][]dag.Look) {
@@ -101,13 +132,8 @@ func (s *sweeper) lookAgain(ctx context.Context, again [dag.Partitions][]dag.Loo
 }
 
 // look is one look; stays is false when the step got another state or epoch, which took its doubt along.
-func (s *sweeper) look(ctx context.Context, f *found) (again dag.Look, stays bool) {
+func (s *sweeper) look(ctx context.Context, f *found, task TaskInfo) (again dag.Look, stays bool) {
 	d := &f.doubt
-	task, err := s.queue.Inspect(ctx, d.Queue, d.Delivery)
-	if err != nil {
-		s.cfg.Log.DebugContext(ctx, "queue not asked for a task", "run", d.Run, "step", d.Step, "queue", d.Queue, "err", err)
-		task = TaskInfo{State: TaskUnanswered}
-	}
 	action := judge(s.rulings, d, task, f.now)
 	if h := s.cfg.Hooks.Looked; h != nil {
 		h(d.State, task.State, action)

@@ -138,8 +138,8 @@ type Queue interface {
 	Delete(ctx context.Context, queue string, delivery dag.Delivery) error
 	// Queues returns what waits in each queue, for status and metrics.
 	Queues(ctx context.Context) ([]QueueInfo, error)
-	// Inspect returns what the queue knows of a delivery's task.
-	Inspect(ctx context.Context, queue string, delivery dag.Delivery) (TaskInfo, error)
+	// Inspect returns what the queue knows of the tasks of deliveries, in their order.
+	Inspect(ctx context.Context, queue string, deliveries []dag.Delivery) ([]TaskInfo, error)
 	// Adopt makes a queue known that holds tasks and whose name was lost.
 	Adopt(ctx context.Context, queue string) error
 	// Archived returns a page, from 1, of a queue's archived tasks that deliver steps, and whether there are more.

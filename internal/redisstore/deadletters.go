@@ -121,7 +121,7 @@ func (s *Store) letterRefs(ctx context.Context, q *dag.DeadLetterQuery, after *l
 	return refs[:min(len(refs), limit)], nil
 }
 
-// letters reads what the references name, in one round trip. One whose run is gone has no workflow.
+// letters reads what the references name, in one round trip. One whose run is gone, or that names none, has no workflow.
 func (s *Store) letters(ctx context.Context, refs []letterRef) ([]dag.DeadLetter, error) {
 	letters := make([]dag.DeadLetter, len(refs))
 	runs, steps := make([]*redis.SliceCmd, len(refs)), make([]*redis.SliceCmd, len(refs))
@@ -129,12 +129,9 @@ func (s *Store) letters(ctx context.Context, refs []letterRef) ([]dag.DeadLetter
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, ref := range refs {
 			run, step, err := parseMember(ref.member)
-			if err != nil {
-				return err
-			}
-			at, err := placeOf(run, "")
-			if err != nil {
-				return err
+			at, noRun := placeOf(run, "")
+			if err != nil || noRun != nil {
+				continue // damaged: it keeps no other from being shown
 			}
 			letters[i] = dag.DeadLetter{Run: run, Step: step, FailedAt: instant(ref.at)}
 			first = s.keys.key("run", at)
@@ -147,6 +144,9 @@ func (s *Store) letters(ctx context.Context, refs []letterRef) ([]dag.DeadLetter
 		return nil, s.explain(ctx, err, []string{first})
 	}
 	for i := range letters {
+		if runs[i] == nil {
+			continue
+		}
 		h := hash{values: map[string]string{}}
 		for j, name := range []string{"error", "attempts", "crashes", "worker", "started_at"} {
 			h.values[name], _ = steps[i].Val()[j].(string)

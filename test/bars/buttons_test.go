@@ -4,12 +4,14 @@ package bars_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/stepwell/stepwell"
 	"github.com/stepwell/stepwell/internal/localredis"
@@ -109,6 +111,10 @@ func (l *lab) pressed(t *testing.T, b button, queue string) {
 		info, err := l.inspector.GetTaskInfo(queue, first)
 		return err == nil && info.State == b.before, fmt.Sprint(info, err)
 	})
+	redistest.Await(t, 30*time.Second, "the hand-over was reported", func(ctx context.Context) (bool, string) {
+		waits, err := l.raw.ZScore(ctx, fmt.Sprintf("{sw:%02x}:agenda", partitionOf(t, id)), "send:"+id+":s0:1").Result()
+		return errors.Is(err, redis.Nil), fmt.Sprint(waits, err)
+	})
 	if err := b.press(l.inspector, queue, first); err != nil {
 		t.Fatal(err)
 	}
@@ -139,4 +145,13 @@ func (l *lab) pressed(t *testing.T, b button, queue string) {
 		t.Errorf("%d dead letters of a run that %s, %v", len(page.Letters), v.State, err)
 	}
 	t.Logf("%s: consistent after %.0fs", b.name, took.Seconds())
+}
+
+func partitionOf(t *testing.T, run string) int {
+	t.Helper()
+	p, err := dag.RunPartition(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }

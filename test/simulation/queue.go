@@ -124,21 +124,23 @@ func (o port) Enqueue(_ context.Context, send dag.Send) error {
 	return nil
 }
 
-func (o port) Inspect(_ context.Context, name string, d dag.Delivery) (engine.TaskInfo, error) {
+func (o port) Inspect(_ context.Context, name string, deliveries []dag.Delivery) ([]engine.TaskInfo, error) {
 	w := o.p.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if o.p.fault("Inspect") != passes {
-		return engine.TaskInfo{}, engine.ErrUnavailable
+		return nil, engine.ErrUnavailable
 	}
-	if w.queue.lost[name] {
-		return engine.TaskInfo{State: engine.TaskNoQueue}, nil
+	infos := make([]engine.TaskInfo, len(deliveries))
+	for i, d := range deliveries {
+		infos[i].State = engine.TaskNone
+		if w.queue.lost[name] {
+			infos[i].State = engine.TaskNoQueue
+		} else if t, ok := w.queue.tasks[d.TaskID()]; ok {
+			infos[i] = engine.TaskInfo{State: t.state, Next: t.next, Verdict: t.verdict}
+		}
 	}
-	t, ok := w.queue.tasks[d.TaskID()]
-	if !ok {
-		return engine.TaskInfo{State: engine.TaskNone}, nil
-	}
-	return engine.TaskInfo{State: t.state, Next: t.next, Verdict: t.verdict}, nil
+	return infos, nil
 }
 
 func (o port) Delete(_ context.Context, _ string, d dag.Delivery) error {

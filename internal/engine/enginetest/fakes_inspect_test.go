@@ -23,8 +23,8 @@ func TestFakeQueueInspect(t *testing.T) {
 	a := sendOf("a")
 	want := func(info engine.TaskInfo) {
 		t.Helper()
-		got, err := q.Inspect(t.Context(), "q", a.Delivery)
-		if diff := cmp.Diff(info, got); diff != "" || err != nil {
+		got, err := q.Inspect(t.Context(), "q", []dag.Delivery{a.Delivery})
+		if diff := cmp.Diff([]engine.TaskInfo{info}, got); diff != "" || err != nil {
 			t.Fatal(diff, err)
 		}
 	}
@@ -71,7 +71,7 @@ func TestFakeQueueInspect(t *testing.T) {
 	}
 	away := errors.New("away")
 	q.Blind = func(dag.Delivery) error { return away }
-	if _, err := q.Inspect(t.Context(), "q", a.Delivery); !errors.Is(err, away) {
+	if _, err := q.Inspect(t.Context(), "q", []dag.Delivery{a.Delivery}); !errors.Is(err, away) {
 		t.Fatal(err)
 	}
 }

@@ -14,24 +14,32 @@ import (
 const ArchivedPage = 10
 
 // Inspect implements [engine.Queue].
-func (q *FakeQueue) Inspect(_ context.Context, queue string, delivery dag.Delivery) (engine.TaskInfo, error) {
+func (q *FakeQueue) Inspect(_ context.Context, queue string, deliveries []dag.Delivery) ([]engine.TaskInfo, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.Blind != nil {
-		if err := q.Blind(delivery); err != nil {
-			return engine.TaskInfo{}, err
+	infos := make([]engine.TaskInfo, len(deliveries))
+	for i, d := range deliveries {
+		if q.Blind != nil {
+			if err := q.Blind(d); err != nil {
+				return nil, err
+			}
 		}
+		infos[i] = q.inspect(queue, d)
 	}
+	return infos, nil
+}
+
+func (q *FakeQueue) inspect(queue string, delivery dag.Delivery) engine.TaskInfo {
 	if q.lost[queue] {
-		return engine.TaskInfo{State: engine.TaskNoQueue}, nil
+		return engine.TaskInfo{State: engine.TaskNoQueue}
 	}
 	if task := q.kept[delivery]; task != nil {
-		return task.info, nil
+		return task.info
 	}
 	if slices.ContainsFunc(q.pending, func(s dag.Send) bool { return s.Delivery == delivery }) {
-		return engine.TaskInfo{State: engine.TaskPending}, nil
+		return engine.TaskInfo{State: engine.TaskPending}
 	}
-	return engine.TaskInfo{State: engine.TaskNone}, nil
+	return engine.TaskInfo{State: engine.TaskNone}
 }
 
 // Put moves the task of a send to a state, wherever it was and whether or not the queue had it: what workers, asynq's timers and a person with a
