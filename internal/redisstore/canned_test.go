@@ -147,7 +147,7 @@ func (c *canned) claim(ctx context.Context, run, step string) dag.ClaimRef {
 	return ref
 }
 
-// kindOf is the kind of a key, {sw:3f}:kind:…
+// kindOf is the kind of a key, what follows its tag.
 func kindOf(key string) string {
 	_, name, _ := strings.Cut(key, "}:")
 	kind, _, _ := strings.Cut(name, ":")
@@ -216,13 +216,13 @@ func (c *canned) note(cmd redis.Cmder) {
 	}
 }
 
-// wrongType is what Redis says of a key of another type.
-type wrongType struct{}
+// wrongTypeError is what Redis says of a key of another type.
+type wrongTypeError struct{}
 
-func (wrongType) Error() string {
+func (wrongTypeError) Error() string {
 	return "WRONGTYPE Operation against a key holding the wrong kind of value"
 }
-func (wrongType) RedisError() {}
+func (wrongTypeError) RedisError() {}
 
 // tell answers a command.
 func (c *canned) tell(cmd redis.Cmder) error {
@@ -232,8 +232,8 @@ func (c *canned) tell(cmd redis.Cmder) error {
 	key, _ := cmd.Args()[1].(string)
 	kind := kindOf(key)
 	if kind != "" && kind == c.broken {
-		cmd.SetErr(wrongType{})
-		return wrongType{}
+		cmd.SetErr(wrongTypeError{})
+		return wrongTypeError{}
 	}
 	switch cmd := cmd.(type) {
 	case *redis.Cmd:
