@@ -22,7 +22,7 @@ func skewed(t *testing.T) (l *lab, set func(ahead time.Duration)) {
 	t.Helper()
 	dir := t.TempDir()
 	library, file := filepath.Join(dir, "clock.so"), filepath.Join(dir, "ahead")
-	out, err := exec.CommandContext(t.Context(), "gcc", "-shared", "-fPIC", "-O1", "-o", library, "testdata/clock.c").CombinedOutput() //nolint:gosec // our own file
+	out, err := exec.CommandContext(t.Context(), "gcc", "-shared", "-fPIC", "-O1", "-o", library, "testdata/clock.c").CombinedOutput()
 	if err != nil {
 		t.Fatalf("build the clock; it needs gcc and libc6-dev, as the race detector does: %v: %s", err, out)
 	}
@@ -32,7 +32,7 @@ func skewed(t *testing.T) (l *lab, set func(ahead time.Duration)) {
 			t.Fatal(err)
 		}
 		var raw [8]byte
-		binary.NativeEndian.PutUint64(raw[:], uint64(int64(ahead/time.Second))) //nolint:gosec // its bits
+		binary.NativeEndian.PutUint64(raw[:], uint64(int64(ahead/time.Second)))
 		_, err = f.WriteAt(raw[:], 0)
 		if err := errors.Join(err, f.Close()); err != nil {
 			t.Fatal(err)

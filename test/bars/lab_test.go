@@ -187,12 +187,12 @@ func (l *lab) all(t *testing.T, limit time.Duration, what string, runs []string,
 }
 
 func describe(v *dag.RunView) string {
-	text := v.ID + " " + string(v.State)
+	parts := []string{v.ID, string(v.State)}
 	for i := range v.Steps {
 		s := &v.Steps[i]
-		text += fmt.Sprintf(" %s=%s@%d(attempts %d, failures %d, crashes %d)", s.Name, s.State, s.Epoch, s.Attempts, s.Failures, s.Crashes)
+		parts = append(parts, fmt.Sprintf("%s=%s@%d (attempts %d, failures %d, crashes %d)", s.Name, s.State, s.Epoch, s.Attempts, s.Failures, s.Crashes))
 	}
-	return text
+	return strings.Join(parts, " ")
 }
 
 func running(v *dag.RunView) bool {

@@ -40,7 +40,7 @@ func cpu(t *testing.T, pid int) time.Duration {
 
 // TestHundredThousandWaitingRunsCostLittle looks at what sweepers and Redis spend on runs that wait for a worker that is not there. It runs alone, before
 // the tests that share the processors.
-func TestHundredThousandWaitingRunsCostLittle(t *testing.T) { //nolint:paralleltest // it measures
+func TestHundredThousandWaitingRunsCostLittle(t *testing.T) {
 	const open, sweepers, span = 100_000, 6, 40 * time.Second
 	l := newLab(t, localredis.Options{})
 	l.register(t, workflow("waiting", "waiting", 1))

@@ -22,8 +22,8 @@ type action struct {
 // weights says how often what happens.
 func weights() map[string]int {
 	return map[string]int{
-		"start": 40, "deliver": 160, "deliver twice": 8, "go on": 340, "go on, reply lost": 25, "go on, call refused": 15, "go on, then die": 6,
-		"kill": 4, "terminate": 3, "stop": 3, "cut": 4, "mend": 12, "remember": 12, "roll back": 10, "lose a task": 4,
+		"start": 40, "deliver": 160, "deliver twice": 8, "go on": 340, "go on, reply lost": 25, "go on, call refused": 15, "go on, then die": 6, "go on, then roll back": 14,
+		"kill": 4, "terminate": 3, "stop": 3, "cut": 4, "mend": 12, "remember": 30, "roll back": 14, "lose a task": 5, "inspect nothing": 2, "stall": 2,
 		"operate": 25, "button": 25, "lose the queue's name": 1, "redis clock": 1, "own clock": 1,
 		"moment": 260, "while": 30, "long": 4,
 	}
@@ -84,10 +84,10 @@ func (w *world) play(a action) {
 		w.advance(time.Duration(a.How%25) * time.Second)
 	case "long":
 		w.advance(time.Duration(1+a.How%5) * time.Minute)
-	case "go on", "go on, reply lost", "go on, call refused", "go on, then die":
+	case "go on", "go on, reply lost", "go on, call refused", "go on, then die", "go on, then roll back":
 		w.playGoOn(a)
 	case "remember":
-		w.back = &snapshot{at: w.now, store: w.store.Snapshot(), queue: w.queue.clone()}
+		w.remember()
 	case "roll back":
 		w.rollBack(a.How)
 	case "button", "lose a task":
@@ -137,6 +137,10 @@ func (w *world) playProcess(p *process, a action) {
 		p.skew += []time.Duration{-time.Hour, 10 * time.Minute, -10 * time.Second}[a.How%3]
 	case "operate":
 		w.operate(p, a)
+	case "stall":
+		w.queue.stalls = w.now.Add(time.Duration(a.How%300) * time.Second)
+	case "inspect nothing":
+		p.plan("Inspect", refused)
 	case "lose the queue's name":
 		w.queue.lost[queueName] = true
 	}
@@ -152,6 +156,13 @@ func (w *world) playGoOn(a action) {
 		p.goOn(s, passes, a.How)
 	case "go on, reply lost":
 		p.goOn(s, replyLost, a.How)
+		if a.How%3 == 0 { // and its repetition takes its time
+			s.rests = w.now.Add(time.Duration(a.How%400) * time.Second)
+		}
+	case "go on, then roll back":
+		w.remember()
+		p.goOn(s, []fault{passes, replyLost}[a.How%2], a.How/6)
+		w.rollBack(a.How)
 	case "go on, call refused":
 		p.goOn(s, refused, a.How)
 	default: // between the change and the hand-over of what it made ready, or in the middle of a handler
@@ -168,9 +179,18 @@ func (w *world) playQueue(a action) {
 	t, ok := at(q.in(engine.TaskPending, engine.TaskRetry, engine.TaskArchived), a.Pick)
 	if a.Do == "lose a task" {
 		if t, ok = at(q.in(engine.TaskPending, engine.TaskRetry, engine.TaskArchived, engine.TaskActive), a.Pick); ok {
-			t.state, t.owner = engine.TaskZombie, nil
-			if a.How%2 == 0 {
+			t.owner = nil
+			switch a.How % 9 {
+			case 0, 1, 2:
 				delete(q.tasks, t.send.TaskID())
+			case 3, 4, 5:
+				t.state = engine.TaskZombie
+			case 6: // a foreign hand; none of ours is ever kept when it is done, or scheduled
+				t.state = engine.TaskCompleted
+			case 7: // what is left of a task whose step had failed for good, when only the store was rolled back
+				t.state, t.verdict = engine.TaskArchived, true
+			case 8:
+				t.state, t.next = engine.TaskScheduled, w.now.Add(time.Duration(a.How%300)*time.Second)
 			}
 		}
 		return
@@ -217,8 +237,14 @@ func (w *world) operate(p *process, a action) {
 		name string
 		do   func(context.Context, engine.OperatorRequest) (dag.RunView, error)
 	}{
-		{"Retry", p.engine.Retry}, {"Retry", p.engine.Retry}, {"Skip", p.engine.Skip}, {"Resolve", p.engine.Resolve},
-		{"Pause", p.engine.Pause}, {"Resume", p.engine.Resume}, {"Resume", p.engine.Resume}, {"Cancel", p.engine.Cancel},
+		{"Retry", p.engine.Retry},
+		{"Retry", p.engine.Retry},
+		{"Skip", p.engine.Skip},
+		{"Resolve", p.engine.Resolve},
+		{"Pause", p.engine.Pause},
+		{"Resume", p.engine.Resume},
+		{"Resume", p.engine.Resume},
+		{"Cancel", p.engine.Cancel},
 	}
 	v := verbs[a.Pick%len(verbs)]
 	switch v.name {

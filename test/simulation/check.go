@@ -57,6 +57,7 @@ func (w *world) end() {
 		p.cut, p.leaving, p.wakes, p.skew = false, false, w.now, 0
 	}
 	clear(w.queue.paused)
+	w.queue.stalls = w.now
 	for waited := time.Duration(0); waited < endsWithin && w.broke == nil; waited += time.Second {
 		w.work()
 		w.advance(time.Second)

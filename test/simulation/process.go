@@ -105,6 +105,7 @@ type slot struct {
 	alone bool
 	claim dag.Claim
 
+	rests     time.Time // nothing is asked before
 	beat      time.Time // the last heartbeat
 	lost      bool      // the claim
 	cancelled bool      // the run
@@ -127,6 +128,9 @@ func (p *process) drop(s *slot) {
 
 // goOn takes a slot one stage further, with a fault in the call that this takes. how decides what the handler does.
 func (p *process) goOn(s *slot, f fault, how int) {
+	if p.w.now.Before(s.rests) {
+		return
+	}
 	switch s.stage {
 	case beginning:
 		p.begin(s, f)

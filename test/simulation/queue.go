@@ -33,6 +33,7 @@ type queue struct {
 	tasks  map[string]*task // by task ID
 	lost   map[string]bool  // queues whose name was lost
 	paused map[string]bool
+	stalls time.Time // nothing is forwarded before, as when no server runs
 }
 
 func newQueue(w *world) *queue {
@@ -90,9 +91,9 @@ func (q *queue) tell(t *task, order asynqueue.Order, marked bool) {
 
 // tick forwards retries and takes back what nobody renews.
 func (q *queue) tick() {
-	for _, t := range q.in(engine.TaskRetry, engine.TaskActive) {
+	for _, t := range q.in(engine.TaskRetry, engine.TaskScheduled, engine.TaskActive) {
 		switch {
-		case t.state == engine.TaskRetry && !t.next.After(q.w.now):
+		case t.state != engine.TaskActive && !t.next.After(q.w.now) && !q.w.now.Before(q.stalls):
 			t.state = engine.TaskPending
 		case t.state != engine.TaskActive:
 		case t.owner != nil && t.owner.works():
@@ -119,8 +120,9 @@ func (o port) Enqueue(_ context.Context, send dag.Send) error {
 	case replyLost:
 		w.queue.add(send)
 		return engine.ErrUnavailable
+	case passes:
+		w.queue.add(send)
 	}
-	w.queue.add(send)
 	return nil
 }
 

@@ -187,12 +187,16 @@ func (w *world) start(p *process, key, shape int, f fault) {
 	delete(w.undone, started.Run.ID)
 }
 
+func (w *world) remember() {
+	w.back = &snapshot{at: w.now, store: w.store.Snapshot(), queue: w.queue.clone()}
+}
+
 // rollBack takes the last moments back: of the store, the queue or both, as the loss of one server or another does.
 func (w *world) rollBack(what int) {
 	if w.back == nil || w.now.Sub(w.back.at) > time.Second {
 		return
 	}
-	w.met("rollback", fmt.Sprint(what%3))
+	w.met("rollback", []string{"store", "queue", "both"}[what%3])
 	if what%3 != 1 {
 		w.store.Restore(w.back.store)
 		clear(w.dead) // some live again
