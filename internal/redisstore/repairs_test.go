@@ -17,6 +17,7 @@ import (
 	"github.com/stepwell/stepwell/internal/localredis/redistest"
 	"github.com/stepwell/stepwell/internal/redisstore"
 	"github.com/stepwell/stepwell/pkg/dag"
+	"github.com/stepwell/stepwell/test/redisdump"
 )
 
 // eachServer runs a test on every kind of server, with a story that has only its workflow.
@@ -134,7 +135,7 @@ func TestRunWithoutItsDefinition(t *testing.T) {
 		st.create(ctx, runFailed, nil)
 		st.ok("handed over", st.s.HandedOver(ctx, []dag.Delivery{{Run: runFailed, Step: "check", Epoch: 1}}))
 		st.plant(func(ctx context.Context, p redis.Pipeliner) {
-			keys, err := st.s.scan(ctx)
+			keys, err := redisdump.Keys(ctx, st.s.client, st.s.prefix)
 			st.ok("scan", err)
 			for _, key := range keys {
 				if strings.Contains(key, ":def:") {

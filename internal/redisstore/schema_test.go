@@ -16,6 +16,7 @@ import (
 
 	"github.com/stepwell/stepwell/internal/localredis/redistest"
 	"github.com/stepwell/stepwell/internal/redisstore"
+	"github.com/stepwell/stepwell/test/redisdump"
 )
 
 var update = flag.Bool("update", false, "rewrite the blocks of docs/redis-schema.md")
@@ -54,7 +55,7 @@ func schemaTable() string {
 // dumpKeys prints every key of partition 3f and of the installation.
 func dumpKeys(t *testing.T, s *subject) string {
 	t.Helper()
-	keys, err := s.scan(t.Context())
+	keys, err := redisdump.Keys(t.Context(), s.client, s.prefix)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -232,3 +232,52 @@ func BenchmarkStart(b *testing.B) {
 		})
 	}
 }
+
+// TestStrictRepeatedIsWritten repeats starts: what is found has to be written again, because since Redis 7.2 WAIT counts from the last write of
+// its connection, and the repetition comes over another one.
+func TestStrictRepeatedIsWritten(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	client := quickClient(t, redistest.StartReplicated(t, 0, 0).Nodes[0].URL)
+	store, err := redisstore.Open(ctx, client, redisstore.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyed, keyless := newRun(t, 1, ulidOne, "one"), newRun(t, 1, ulidTwo, "")
+	create := func(run dag.NewRun) func() error {
+		return func() error {
+			_, err := store.CreateRun(ctx, run)
+			return err
+		}
+	}
+	for _, run := range []dag.NewRun{keyed, keyless} {
+		if err := create(run)(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	find := func() error {
+		_, _, err := store.RunOfKey(ctx, 1, "shop/order", "one")
+		return err
+	}
+	for what, repeat := range map[string]func() error{"with a key": create(keyed), "sent again": create(keyless), "run of the key": find} {
+		before := changes(t, client)
+		if err := repeat(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if changes(t, client) == before {
+			t.Errorf("%s: nothing was written, so that WAIT would vouch for nothing", what)
+		}
+	}
+}
+
+// changes is a number that grows with each write of the server.
+func changes(t *testing.T, client redis.UniversalClient) string {
+	t.Helper()
+	text, err := client.Info(t.Context(), "persistence").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(text, "rdb_changes_since_last_save:")
+	n, _, _ := strings.Cut(rest, "\r")
+	return n
+}

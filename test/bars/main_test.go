@@ -6,32 +6,15 @@
 package bars_test
 
 import (
-	"flag"
-	"fmt"
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/stepwell/stepwell/test/testbinary"
 )
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(envRole); role != "" {
-		if err := playRole(role); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+		testbinary.Play(playRole(role))
 	}
-	// Most of the time goes by in waiting.
-	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := goleak.Find(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	testbinary.Main(m, testbinary.Plan{Parallel: 8})
 }

@@ -48,17 +48,14 @@ type role struct {
 	log    *slog.Logger
 }
 
-func playRole(name string) int {
+func playRole(name string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	play := map[string]func(context.Context) error{"api": playAPI, "worker": playWorker}[name]
 	if play == nil {
-		return complain(fmt.Errorf("no role %q", name))
+		return fmt.Errorf("no role %q", name)
 	}
-	if err := play(ctx); err != nil {
-		return complain(err)
-	}
-	return 0
+	return play(ctx)
 }
 
 func newRole(ctx context.Context, cfg config.Redis, ttl time.Duration, profile redisstore.Profile) (*role, error) {

@@ -10,13 +10,8 @@
 package crash_test
 
 import (
-	"context"
-	"flag"
-	"fmt"
 	"os"
 	"testing"
-
-	"go.uber.org/goleak"
 
 	"github.com/stepwell/stepwell/test/testbinary"
 )
@@ -26,35 +21,7 @@ var binary string
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(envRole); role != "" {
-		os.Exit(playRole(role))
+		testbinary.Play(playRole(role))
 	}
-	os.Exit(runTests(m))
-}
-
-func runTests(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "stepwell-crash-")
-	if err != nil {
-		return complain(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // a temporary directory
-	// Most of the time goes by in waiting, so more tests may run at once than there are processors.
-	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		return complain(err)
-	}
-	if binary, err = testbinary.Build(context.Background(), dir); err != nil { // TestMain has no context
-		return complain(err)
-	}
-	code := m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			return complain(err)
-		}
-	}
-	return code
-}
-
-func complain(err error) int {
-	fmt.Fprintln(os.Stderr, err)
-	return 1
+	testbinary.Main(m, testbinary.Plan{Parallel: 8, Binary: &binary})
 }

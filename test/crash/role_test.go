@@ -77,24 +77,20 @@ type role struct {
 	log    *slog.Logger
 }
 
-func playRole(name string) int {
+func playRole(name string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	r, err := newRole(ctx)
-	if err == nil {
-		switch name {
-		case "starter":
-			err = r.start(ctx)
-		case "worker":
-			err = r.work(ctx)
-		default:
-			err = fmt.Errorf("no role %q", name)
-		}
-	}
 	if err != nil {
-		return complain(err)
+		return err
 	}
-	return 0
+	switch name {
+	case "starter":
+		return r.start(ctx)
+	case "worker":
+		return r.work(ctx)
+	}
+	return fmt.Errorf("no role %q", name)
 }
 
 func newRole(ctx context.Context) (*role, error) {

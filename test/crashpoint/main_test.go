@@ -24,20 +24,16 @@
 package crashpoint_test
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
 	"github.com/stepwell/stepwell/internal/localredis/redistest"
+	"github.com/stepwell/stepwell/test/testbinary"
 )
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(envRole); role != "" {
-		if err := playRole(role); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+		testbinary.Play(playRole(role))
 	}
 	redistest.Main(m)
 }

@@ -11,23 +11,14 @@
 package failover_test
 
 import (
-	"flag"
-	"fmt"
-	"os"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/stepwell/stepwell/test/testbinary"
 )
 
 func TestMain(m *testing.M) {
-	// Most of the time goes by in waiting, so more tests may run at once than there are processors.
-	flag.Parse()
-	if err := flag.Set("test.parallel", "5"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	goleak.VerifyTestMain(m)
+	testbinary.Main(m, testbinary.Plan{Parallel: 5})
 }
 
 const (

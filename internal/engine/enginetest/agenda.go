@@ -53,7 +53,7 @@ func (m *Memory) entry(d dag.Delivery) (c *change, entry string, ok bool) {
 }
 
 // Reissue is a compare-and-set: a step that is as it was seen gets a new epoch. It alone takes a claim from a worker, after the lease
-// ran out. Three crashes in a row are poison.
+// ran out. Three crashes are poison.
 func (m *Memory) Reissue(_ context.Context, req dag.ReissueRequest) (dag.Settled, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
