@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/stepwell/stepwell/internal/engine"
 	"github.com/stepwell/stepwell/pkg/dag"
 )
@@ -45,14 +43,13 @@ func (s *Store) CreateRun(ctx context.Context, run dag.NewRun) (dag.Created, err
 
 // RunOfKey implements [engine.Starts].
 func (s *Store) RunOfKey(ctx context.Context, partition int, workflow, key string) (run, fingerprint string, err error) {
-	name := s.keys.key("idem", place{partition: partition, workflow: workflow, key: key})
-	var values *redis.SliceCmd
-	err = s.confirmed(ctx, name, func(p redis.Pipeliner) { values = p.HMGet(ctx, name, "run", "fingerprint") })
+	at := place{partition: partition, workflow: workflow, key: key}
+	r, err := s.runConfirmed(ctx, s.call("run_of_key", at, nil))
 	if err != nil {
-		return "", "", fmt.Errorf("idempotency key %q of %s: %w", key, workflow, s.explain(ctx, err, []string{name}))
+		return "", "", fmt.Errorf("idempotency key %q of %s: %w", key, workflow, err)
 	}
-	r := newReply("idem", values.Val())
-	if run, fingerprint = r.text(), r.text(); run == "" {
+	word(r, dag.ReplyOK)
+	if run, fingerprint = r.text(), r.text(); run == "" && r.err == nil {
 		return "", "", fmt.Errorf("idempotency key %q of %s: %w", key, workflow, engine.ErrNotFound)
 	}
 	return run, fingerprint, r.err

@@ -37,16 +37,13 @@ func (s *Store) runConfirmed(ctx context.Context, c call) (*reply, error) {
 	return newReply(c.script.name, cmd.Val()), nil
 }
 
-// confirmed sends one command, and where the store is strict WAIT right behind it on the same connection: WAIT counts the replicas that have all that the master had when
-// that connection's last command was done, so it also vouches for what a repeated request finds there. Both travel in one round trip.
+// confirmed sends one command and WAIT right behind it on the same connection: WAIT counts the replicas that have all that the master had when that
+// connection's last write was done. So it vouches for what a repeated request finds there only because scripts write that again. Both travel in one
+// round trip.
 //
 // The client of a cluster would send WAIT to any node. So the master of the key is called directly, and asked for again while the slot or the
 // mastership moves.
 func (s *Store) confirmed(ctx context.Context, key string, send func(redis.Pipeliner)) error {
-	if s.strict == 0 {
-		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error { send(p); return nil })
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, strictLimit)
 	defer cancel()
 	for pause := strictFirst; ; pause = min(2*pause, strictMax) {

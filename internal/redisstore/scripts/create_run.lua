@@ -4,7 +4,8 @@
 -- Returns: OK id trace_parent sends now | DUP id | MISMATCH id | NODEF (send again with the definition: its fields and values in turn)
 -- OOM: deny
 -- Uses: now log step unsend queue
--- Longer than most: it writes every field of a run.
+-- Longer than most: it writes every field of a run. What a repetition finds it writes again: since Redis 7.2 WAIT counts from its connection's last
+-- write, and a repetition comes over another connection than the start did.
 local id, key, fingerprint, workflow, version, digest = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local body, timeout, start_at, labels, correlation_id, trace_parent = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
 local keep, keep_failed = tonumber(ARGV[13]), tonumber(ARGV[14])
@@ -14,9 +15,17 @@ local s = {
 }
 if key ~= '' then
   local found = redis.call('HMGET', s.idem, 'run', 'fingerprint')
-  if found[1] then return {found[2] == fingerprint and 'DUP' or 'MISMATCH', found[1]} end
+  if found[1] and found[2] ~= fingerprint then return {'MISMATCH', found[1]} end
+  if found[1] then
+    redis.call('HSET', s.idem, 'run', found[1])
+    return {'DUP', found[1]}
+  end
 end
-if redis.call('EXISTS', s.run) == 1 then return {'DUP', id} end
+local created_at = redis.call('HGET', s.run, 'created_at')
+if created_at then
+  redis.call('HSET', s.run, 'created_at', created_at)
+  return {'DUP', id}
+end
 for i = 15, #ARGV, 2 do redis.call('HSET', s.def, ARGV[i], ARGV[i + 1]) end
 local frozen = redis.call('HMGET', s.def, 'roots', 'total')
 if not frozen[1] then return {'NODEF'} end
