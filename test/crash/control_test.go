@@ -281,7 +281,7 @@ func TestControlLostReplyOfBegin(t *testing.T) {
 
 func TestControlLostReplyOfComplete(t *testing.T) {
 	t.Parallel()
-	// Two protections overlap here: the repetition learns which children to hand over, and the sweeper hands them over anyway.
+	// Two protections overlap here: the repetition tells the worker that its result was taken, and the sweeper hands the children over.
 	both(t, []string{offRepeat, offSweeper}, func(th *theater, off []string, protected bool) {
 		t := th.t
 		th.letThrough(t)
