@@ -201,6 +201,12 @@ func TestInspectEndsWithItsContext(t *testing.T) {
 	if err := p.queue.Adopt(ctx, "shop"); !errors.Is(err, engine.ErrUnavailable) {
 		t.Errorf("adopt after the end: %v", err)
 	}
+	if err := p.queue.Delete(ctx, "shop", ghost("any").Delivery); !errors.Is(err, context.Canceled) {
+		t.Errorf("delete after the end: %v", err)
+	}
+	if _, err := p.queue.Queues(ctx); !errors.Is(err, engine.ErrUnavailable) {
+		t.Errorf("queues after the end: %v", err)
+	}
 }
 
 func TestArchivedPagesStepsOnly(t *testing.T) {

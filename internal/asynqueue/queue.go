@@ -112,9 +112,10 @@ func (q *Queue) Enqueue(ctx context.Context, send dag.Send) error {
 }
 
 // Delete removes the task of a delivery where the queue still keeps one; none is no error. asynq does not delete a task that is active.
-func (q *Queue) Delete(_ context.Context, queue string, delivery dag.Delivery) error {
+// It returns when ctx ends, as Inspect does.
+func (q *Queue) Delete(ctx context.Context, queue string, delivery dag.Delivery) error {
 	name := QueueName(q.prefix, queue)
-	err := q.inspector.DeleteTask(name, delivery.TaskID())
+	_, err := ask(ctx, func() (struct{}, error) { return struct{}{}, q.inspector.DeleteTask(name, delivery.TaskID()) })
 	if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) && !errors.Is(err, asynq.ErrQueueNotFound) {
 		return fmt.Errorf("delete task %s from queue %s: %w", delivery.TaskID(), name, err)
 	}
@@ -123,8 +124,9 @@ func (q *Queue) Delete(_ context.Context, queue string, delivery dag.Delivery) e
 
 // Queues returns what waits in each queue, by the names that definitions use. Under [DefaultPrefix] it lists every queue of the server,
 // because names without a prefix cannot be told from those of other programs. asynq samples memory for each: callers cache.
+// It returns when ctx ends, as Inspect does.
 func (q *Queue) Queues(ctx context.Context) ([]engine.QueueInfo, error) {
-	names, err := q.inspector.Queues()
+	names, err := ask(ctx, q.inspector.Queues)
 	if err != nil {
 		return nil, fmt.Errorf("list queues: %w: %w", engine.ErrUnavailable, err)
 	}
@@ -134,10 +136,7 @@ func (q *Queue) Queues(ctx context.Context) ([]engine.QueueInfo, error) {
 		if !is {
 			continue
 		}
-		if err := ctx.Err(); err != nil { // asynq's inspector takes no context
-			return nil, fmt.Errorf("look at queue %s: %w", name, err)
-		}
-		info, err := q.inspector.GetQueueInfo(name)
+		info, err := ask(ctx, func() (*asynq.QueueInfo, error) { return q.inspector.GetQueueInfo(name) })
 		if errors.Is(err, asynq.ErrQueueNotFound) {
 			continue // deleted since it was listed
 		}
