@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -246,6 +247,43 @@ func TestPurgeLeavesNothing(t *testing.T) {
 		}
 		if !strings.Contains(after, "k-"+runFailed) || !strings.Contains(after, runScheduled) {
 			t.Error("what belongs to another run is gone")
+		}
+	})
+}
+
+// TestPurgeGoesAroundWhatItCannotRead breaks the keys of two of three ended runs: the third is removed, and the others are put off by an hour, so that
+// they do not fill the head of the agenda.
+func TestPurgeGoesAroundWhatItCannotRead(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(st *story) {
+		t := st.t
+		ctx := t.Context()
+		ended := []string{runRetrying, runRunning, runFailed}
+		for _, run := range ended {
+			st.create(ctx, run, func(r *dag.NewRun) { r.Keep = time.Minute })
+			if cancelled, err := st.s.Cancel(ctx, dag.OperatorRequest{Run: run, Nonce: "o"}); err != nil || cancelled.Run != dag.RunCancelled {
+				t.Fatalf("cancel: %+v, %v", cancelled, err)
+			}
+		}
+		st.plant(func(ctx context.Context, p redis.Pipeliner) {
+			for key, run := range map[string]string{"run": runRetrying, "steps": runRunning} {
+				p.Del(ctx, st.key(key, run))
+				p.Set(ctx, st.key(key, run), "no hash", 0)
+			}
+		})
+		st.wait(time.Minute)
+		if _, err := st.s.Purge(ctx, ended); err == nil {
+			t.Error("no error tells of the broken runs")
+		}
+		if _, err := st.s.Run(ctx, runFailed); !errors.Is(err, engine.ErrNotFound) {
+			t.Errorf("the sound run is still there: %v", err)
+		}
+		if due := st.due(); len(due.Purges) > 0 {
+			t.Errorf("still at the head of the agenda: %v", due.Purges)
+		}
+		st.wait(putOff)
+		if due := st.due(); len(due.Purges) != 2 {
+			t.Errorf("after an hour: %v", due.Purges)
 		}
 	})
 }

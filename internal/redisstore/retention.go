@@ -13,7 +13,8 @@ import (
 	"github.com/stepwell/stepwell/pkg/dag"
 )
 
-// Purge implements [engine.Repairs], in two round trips. A run that cannot be removed is an error, which does not keep the others.
+// Purge implements [engine.Repairs], in two round trips. A run that cannot be removed is an error, which does not keep the others: it is put off by
+// an hour. Those beside it may then be left out of the count.
 func (s *Store) Purge(ctx context.Context, runs []string) (int, error) {
 	purged, err := s.purge(ctx, runs)
 	if err != nil {
@@ -23,43 +24,75 @@ func (s *Store) Purge(ctx context.Context, runs []string) (int, error) {
 }
 
 func (s *Store) purge(ctx context.Context, runs []string) (purged int, errs error) {
+	var putOffs []call
+	refuse := func(at place, err error) {
+		errs = errors.Join(errs, err)
+		putOffs = append(putOffs, s.call("later", at, nil, putOff.Milliseconds(), "purge:"+at.run))
+	}
 	var places []place
-	var cmds []*redis.SliceCmd
-	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for _, run := range runs {
-			at, err := placeOf(run, "")
-			if err != nil {
-				errs = errors.Join(errs, err)
-				continue
+	for _, run := range runs {
+		at, err := placeOf(run, "")
+		if err != nil {
+			errs = errors.Join(errs, err)
+			continue
+		}
+		places = append(places, at)
+	}
+	places, calls, err := s.purgeCalls(ctx, places, refuse)
+	if err != nil {
+		return 0, errors.Join(errs, err)
+	}
+	replies, failed := s.runEach(ctx, calls)
+	for i, r := range replies {
+		switch {
+		case isAnswer(failed[i]):
+			refuse(places[i], failed[i])
+		case failed[i] != nil:
+			return purged, errors.Join(errs, failed[i])
+		default:
+			if word(r, dag.ReplyOK, dag.ReplyAlready, dag.ReplyConflict) == dag.ReplyOK {
+				purged++
 			}
-			places = append(places, at)
-			cmds = append(cmds, p.HMGet(ctx, s.keys.key("run", at), "workflow", "key", "labels"))
+			errs = errors.Join(errs, r.err)
+		}
+	}
+	if len(putOffs) > 0 {
+		_, err = s.runAll(ctx, putOffs)
+	}
+	return purged, errors.Join(errs, err)
+}
+
+// purgeCalls makes the calls for runs, of which it reads what their lists are named by, and refuses those that it cannot read.
+func (s *Store) purgeCalls(ctx context.Context, all []place, refuse func(place, error)) (places []place, calls []call, err error) {
+	if len(all) == 0 {
+		return nil, nil, nil
+	}
+	cmds := make([]*redis.SliceCmd, len(all))
+	_, _ = s.client.Pipelined(ctx, func(p redis.Pipeliner) error { // the commands tell
+		for i, at := range all {
+			cmds[i] = p.HMGet(ctx, s.keys.key("run", at), "workflow", "key", "labels")
 		}
 		return nil
 	})
-	if len(places) == 0 {
-		return 0, errs
-	}
-	if err != nil {
-		return 0, errors.Join(errs, s.explain(ctx, err, []string{s.keys.key("run", places[0])}))
-	}
-	var calls []call
-	for i, at := range places {
-		r := newReply("run", cmds[i].Val())
+	for i, at := range all {
+		values, err := cmds[i].Result()
+		if err != nil {
+			if err = s.explain(ctx, err, []string{s.keys.key("run", at)}); !isAnswer(err) {
+				return nil, nil, err
+			}
+			refuse(at, err)
+			continue
+		}
+		r := newReply("run", values)
 		at.workflow, at.key = r.text(), r.text()
 		labels, err := s.labelKeys(at, r.text())
-		errs = errors.Join(errs, err, r.err)
-		calls = append(calls, s.call("purge", at, labels, at.run))
-	}
-	replies, err := s.runAll(ctx, calls)
-	errs = errors.Join(errs, err)
-	for _, r := range replies {
-		if word(r, dag.ReplyOK, dag.ReplyAlready, dag.ReplyConflict) == dag.ReplyOK {
-			purged++
+		if err = errors.Join(err, r.err); err != nil {
+			refuse(at, err)
+			continue
 		}
-		errs = errors.Join(errs, r.err)
+		places, calls = append(places, at), append(calls, s.call("purge", at, labels, at.run))
 	}
-	return purged, errs
+	return places, calls, nil
 }
 
 // labelKeys are the lists of labels, which are written as JSON, that a run is in.
