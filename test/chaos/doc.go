@@ -27,6 +27,6 @@
 //
 // # What is allowed
 //
-// A message may be sent again under the same Message-ID. A step whose process was killed three times in a row is failed as POISON, as promised; such
+// A message may be sent again under the same Message-ID. A step whose process was killed three times is failed as POISON, as promised; such
 // runs are counted.
 package chaos
