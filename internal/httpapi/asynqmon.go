@@ -146,11 +146,12 @@ func (m *Asynqmon) runAll(w http.ResponseWriter, r *http.Request, who, queue, st
 	var ids []string
 	for page := 1; len(ids) < maxRun; page++ { // all of them before the first is run: what is run moves the pages
 		infos, err := read(queue, asynq.Page(page), asynq.PageSize(listPage))
-		if errors.Is(err, asynq.ErrQueueNotFound) {
-			err = fmt.Errorf("queue %s: %w", queue, engine.ErrNotFound)
-		}
-		if err != nil {
-			refuse(w, r, err)
+		switch {
+		case errors.Is(err, asynq.ErrQueueNotFound):
+			refuse(w, r, fmt.Errorf("queue %s: %w", queue, engine.ErrNotFound))
+			return
+		case err != nil:
+			refuse(w, r, fmt.Errorf("list the %s tasks of queue %s: %w: %w", state, queue, engine.ErrUnavailable, err))
 			return
 		}
 		if len(infos) == 0 {

@@ -269,10 +269,14 @@ func TestVerbsAnswerSoonWhileRedisHangs(t *testing.T) {
 	for path, body := range map[string]string{
 		"/cancel": "", "/pause": "", "/resume": "", "/retry": "", "/steps/pay/retry": "", "/steps/pay/skip": "", "/steps/pay/resolve": `{"output":1}`,
 		"redrive all": `{"all":true}`, "redrive one": `{"items":[{"run_id":"` + run + `","step":"pay"}]}`,
+		m.button("archived_tasks:run_all"): "", m.button("retry_tasks:run_all"): "", m.button("archived_tasks/" + run + ":pay:e1:run"): "",
 	} {
 		wg.Go(func() {
-			if path = "/v1/runs/" + run + path; strings.Contains(path, "redrive") {
+			switch {
+			case strings.Contains(path, "redrive"):
 				path = "/v1/dead-letters/redrive"
+			case !strings.Contains(path, "asynqmon"):
+				path = "/v1/runs/" + run + path
 			}
 			began := time.Now()
 			a := m.post(path, body)
