@@ -85,8 +85,9 @@ func (s *sweeper) auditArchives(ctx context.Context) (more bool) {
 		if err != nil {
 			s.cfg.Log.DebugContext(ctx, "archives of the queues not audited", "err", err)
 		}
+		ours := s.queuesInUse(ctx)
 		for _, q := range infos {
-			if q.Archived > 0 {
+			if q.Archived > 0 && ours[q.Name] {
 				a.queues = append(a.queues, q.Name)
 			}
 		}
@@ -140,4 +141,18 @@ func (s *sweeper) dropArchived(ctx context.Context, queue string, tasks []dag.De
 		removed++
 	}
 	return removed
+}
+
+// queuesInUse are the queues of registered workflows. Another installation may share the server, and its queues the list of all: what is archived there
+// is none of ours. Queues that no registered version uses any more keep their archives, which asynq itself bounds.
+func (s *sweeper) queuesInUse(ctx context.Context) map[string]bool {
+	needed, err := s.needs(ctx)
+	if err != nil {
+		s.cfg.Log.DebugContext(ctx, "archives of the queues not audited", "err", err)
+	}
+	ours := map[string]bool{}
+	for _, n := range needed {
+		ours[n.Queue] = true
+	}
+	return ours
 }

@@ -110,8 +110,13 @@ func TestAuditRemovesArchivedTasksOfNoFailedStep(t *testing.T) {
 	for _, d := range []dag.Delivery{retried, rolledBack, failed, running, waiting} {
 		archive(d)
 	}
+	foreign := dag.Delivery{Run: dag.NewRunID(3, ulid.Make().String()), Step: "a", Epoch: 1} // of another installation on the same server
+	r.queue.Put(dag.Send{Delivery: foreign, Queue: "staging-shop"}, engine.TaskInfo{State: engine.TaskArchived})
 	for range 70 {
 		r.sweep(t.Context())
+	}
+	if left, _, err := r.queue.Archived(t.Context(), "staging-shop", 1); err != nil || len(left) != 1 {
+		t.Errorf("archive of another installation: %v, %v", left, err)
 	}
 	left, _, err := r.queue.Archived(t.Context(), "shop", 1)
 	if d := cmp.Diff([]dag.Delivery{failed, running, waiting}, left); err != nil || d != "" {

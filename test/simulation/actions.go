@@ -23,7 +23,7 @@ type action struct {
 func weights() map[string]int {
 	return map[string]int{
 		"start": 40, "deliver": 160, "deliver twice": 8, "go on": 340, "go on, reply lost": 25, "go on, call refused": 15, "go on, then die": 6, "go on, then roll back": 14,
-		"kill": 4, "terminate": 3, "stop": 3, "cut": 4, "mend": 12, "remember": 30, "roll back": 14, "lose a task": 5, "inspect nothing": 2, "stall": 2,
+		"kill": 4, "terminate": 3, "stop": 3, "cut": 4, "mend": 12, "remember": 30, "roll back": 14, "lose a task": 8, "inspect nothing": 2, "stall": 4,
 		"operate": 25, "button": 25, "lose the queue's name": 1, "redis clock": 1, "own clock": 1,
 		"moment": 260, "while": 30, "long": 4,
 	}
@@ -138,7 +138,7 @@ func (w *world) playProcess(p *process, a action) {
 	case "operate":
 		w.operate(p, a)
 	case "stall":
-		w.queue.stalls = w.now.Add(time.Duration(a.How%300) * time.Second)
+		w.queue.stalls = w.now.Add(time.Duration(a.How%600) * time.Second)
 	case "inspect nothing":
 		p.plan("Inspect", refused)
 	case "lose the queue's name":
@@ -178,9 +178,17 @@ func (w *world) playQueue(a action) {
 	q := w.queue
 	t, ok := at(q.in(engine.TaskPending, engine.TaskRetry, engine.TaskArchived), a.Pick)
 	if a.Do == "lose a task" {
-		if t, ok = at(q.in(engine.TaskPending, engine.TaskRetry, engine.TaskArchived, engine.TaskActive), a.Pick); ok {
+		t, ok = at(q.in(engine.TaskRetry), a.Pick)
+		if !ok || a.Pick%2 == 0 {
+			t, ok = at(q.in(engine.TaskPending, engine.TaskRetry, engine.TaskArchived, engine.TaskActive), a.Pick)
+		}
+		if ok {
+			how := a.How % 9
+			if t.state == engine.TaskRetry && a.How%4 == 0 {
+				how = 8
+			}
 			t.owner = nil
-			switch a.How % 9 {
+			switch how {
 			case 0, 1, 2:
 				delete(q.tasks, t.send.TaskID())
 			case 3, 4, 5:
