@@ -161,7 +161,14 @@ func TestRedriveTellsWhatItCouldNot(t *testing.T) {
 		if _, err := r.Fail(t.Context(), r.take("w1"), dag.StepError{Code: "NO"}, 0, 0); err != nil {
 			t.Fatal(err)
 		}
-		r.mustOperate("cancel", engine.OperatorRequest{Run: pair.Run.ID})
+		cancelled := false
+		r.faults.Hook = func(method string) enginetest.Fault {
+			if method == "Retry" && !cancelled { // after the letters were listed
+				cancelled = true
+				r.mustOperate("cancel", engine.OperatorRequest{Run: pair.Run.ID})
+			}
+			return enginetest.FaultNone
+		}
 		got, err := r.Redrive(t.Context(), engine.RedriveRequest{All: true})
 		if err != nil || got.Queued != 1 || got.Failed != 1 || len(got.Refused) != 1 || got.Remaining {
 			t.Fatalf("%+v, %v; want one queued and one refused", got, err)

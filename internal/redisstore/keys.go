@@ -59,7 +59,7 @@ func keyForms() []keyForm {
 		{"agenda", kindZset, "what is to be done, by time: send:ID:step:epoch to hand over, end:ID deadline, purge:ID end of retention"},
 		{"claims", kindZset, "ID:step of every running step, by the end of its lease"},
 		{"doubts", kindZset, "ID:step of every handed-over queued or retrying step, by when to look whether its task still exists"},
-		{"dlq", kindZset, "ID:step of every failed step, by the time of failure"},
+		{"dlq", kindZset, "ID:step of every failed step of runs that nobody cancelled, by the time of failure"},
 		{"idx_all", kindZset, "every run, by creation"},
 	}
 	for _, state := range runStates() {

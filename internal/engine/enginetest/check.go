@@ -17,7 +17,7 @@ import (
 //     in the agenda; a paused one has the rest of its time instead
 //   - an ended run has nothing in agenda, claims and doubts but, when it is not kept for ever, the end of its retention
 //   - a queued step has either a send entry of its epoch or a doubt, and a retrying step has a doubt; in a paused run they have none
-//   - agenda, claims, doubts and dlq hold nothing else: claims are the running steps with the ends of their leases, dlq the failed ones
+//   - agenda, claims, doubts and dlq hold nothing else: claims are the running steps with the ends of their leases, dlq the failed ones of runs that nobody cancelled
 //   - the lists hold each run once, at its place
 //   - a claim belongs to a running step, a look that found a task active to a queued or retrying one, and every settled step has an end
 //   - the counts of settled parents agree with the states of the parents, and no step was ever queued before all its parents completed
@@ -149,6 +149,9 @@ func (c *checker) step(id, name string, f Fields, run dag.RunState) {
 		score, ok := c.use("claims", c.state.Claims, member)
 		c.require(ok && score == f.number("lease"), "step %s: running, lease %s, in claims: %t at %d", member, f["lease"], ok, score)
 	case dag.StepFailed:
+		if run == dag.RunCancelling || run == dag.RunCancelled {
+			break // nobody can retry it any more
+		}
 		score, ok := c.use("dlq", c.state.DLQ, member)
 		c.require(ok && score == f.number("finished_at"), "step %s: failed at %s, in dlq: %t at %d", member, f["finished_at"], ok, score)
 	default:

@@ -83,6 +83,8 @@ func (c *change) cancelRun(req *dag.OperatorRequest) dag.Operated {
 			c.log("cancelled", s)
 		case s.state == dag.StepPending:
 			s.state, s.finishedAt = dag.StepCancelled, c.now
+		case s.state == dag.StepFailed:
+			delete(c.dlq, c.member(s)) // nobody can retry it any more
 		}
 	}
 	c.endTest()

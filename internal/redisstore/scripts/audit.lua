@@ -31,7 +31,7 @@ for _, name in ipairs(names) do
   require(t[1] ~= 'queued' or send or doubt or state == 'paused', is .. ', without a send entry or a doubt')
   require(t[1] ~= 'retrying' or doubt or state == 'paused', is .. ', without a doubt')
   require(t[1] ~= 'running' or (claim and claim + 0 == (t[3] or 0) + 0), is .. ', without its lease in claims')
-  require(t[1] ~= 'failed' or dead, is .. ', and no dead letter')
+  require(t[1] ~= 'failed' or dead or state == 'cancelling' or state == 'cancelled', is .. ', and no dead letter')
   require(t[1] == 'queued' or not send, is .. ', with a send entry')
   require(t[1] == 'queued' or t[1] == 'retrying' or not doubt, is .. ', with a doubt')
   require(t[1] == 'running' or not claim, is .. ', with a claim')
