@@ -68,7 +68,7 @@ test-race: ## the same with the race detector and a summary
 
 .PHONY: test-integration
 test-integration: ## real processes and a real Redis: crashes, crash points, outages, scaling, failovers, overload
-	$(GO) test -race -shuffle=on -tags=integration -timeout $(TEST_TIMEOUT) -skip '^TestSoak$$' $$($(GO) list ./test/... | grep -Ev '/(bars|chaos|simulation)$$')
+	$(GO) test -race -shuffle=on -tags=integration -timeout $(TEST_TIMEOUT) -skip '^TestSoak$$' $$($(GO) list -tags=integration ./test/... | grep -Ev '/(bars|chaos|simulation)$$')
 	$(GO) test -race -shuffle=on -tags=integration -timeout $(TEST_TIMEOUT) ./bench/... # alone: it counts what an undisturbed step costs
 
 .PHONY: test-bars
