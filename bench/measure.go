@@ -344,7 +344,7 @@ const nullBytes = 3
 // isBackground tells the verbs that processes use whether there are runs or not.
 func isBackground(verb string) bool {
 	switch verb {
-	case "due", "share", "put_worker", "workers", verbForward, verbServer, // sweeper, announcements, asynq's look at its retry set and its heartbeat
+	case "due", "share", "audit", "put_worker", "workers", verbForward, verbServer, // sweeper, announcements, asynq's look at its retry set and its heartbeat
 		"hello", "client", "ping", "script", // connections
 		"subscribe", "psubscribe", "zadd", "zrangebyscore", "zremrangebyscore", "setex", "expire", "time", "info": // asynq's own loops
 		return true

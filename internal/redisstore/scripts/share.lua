@@ -1,5 +1,4 @@
--- share gives a sweeper its share of the groups of partitions, or takes it back when the sweeper leaves. It keeps what it has up to its share, and
--- takes what nobody has who is still there.
+-- share gives a sweeper its share of the groups of partitions: what it has, up to that, then what is free; the rest it gives back.
 -- KEYS: sweepers sweep
 -- ARGV: id ttl left groups
 -- Returns: OK groups
