@@ -121,7 +121,7 @@ func (th *theater) startedBehind(t *testing.T, p *faultproxy.Proxy, off ...strin
 
 // withDefinition matches the create_run that creates the first run of a partition: it carries the definition, because the one before it was
 // told that there is none.
-func withDefinition(c *faultproxy.Call) bool { return c.Script == "create_run" && len(c.Args) > 12 }
+func withDefinition(c *faultproxy.Call) bool { return c.Script == "create_run" && len(c.Args) > 14 }
 
 // held waits until the gateway holds a charge of the run, under whatever key.
 func (th *theater) held(t *testing.T, run string, key ...string) {
