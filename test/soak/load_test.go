@@ -117,7 +117,7 @@ func TestFullRedis(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 2, 2)
 	b := newBooks()
-	large := job{Millis: 300, Pad: strings.Repeat("x", 32<<10)}
+	large := job{Millis: 1000, Pad: strings.Repeat("x", 32<<10)}
 	if err := s.redis.SetRange(t.Context(), "ballast", ballastMiB<<20-1, "x").Err(); err != nil {
 		t.Fatal(err)
 	}
