@@ -4,10 +4,13 @@ package bars_test
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/stepwell/stepwell/internal/demo"
 	"github.com/stepwell/stepwell/internal/localredis"
+	"github.com/stepwell/stepwell/pkg/dag"
 	"github.com/stepwell/stepwell/test/faultproxy"
 )
 
@@ -55,4 +58,33 @@ func TestRedisAwayForAMinute(t *testing.T) {
 		}
 	}
 	t.Logf("Redis away for 60s with %d running steps: all ended %.0fs after its return, no crash, no failure, no second handler", steps, time.Since(back).Seconds())
+}
+
+// TestStoppedWorkerIsNoCrash stops a worker for longer than the TTL in the middle of a step. Its step is taken over, which looks like a crash until the worker
+// wakes up and says that it lives.
+func TestStoppedWorkerIsNoCrash(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, localredis.Options{})
+	l.register(t, workflow("stopped", "stopped", 1))
+	fleet := map[string]*demo.Process{}
+	for _, name := range []string{"worker-a", "worker-b"} {
+		fleet[name] = l.process(t, "worker", name, "stopped", 1, "6s")
+	}
+	runs := l.start(t, "stopped", job{Do: doSleep, Millis: 15_000})
+	held := l.all(t, 20*time.Second, "the step is running", runs, running)[0]
+	sleeper := fleet[held.Steps[0].Worker[:len("worker-a")]]
+	if err := sleeper.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	again := l.all(t, 40*time.Second, "the step is taken over", runs, func(v *dag.RunView) bool { return running(v) && v.Steps[0].Attempts == 2 })[0]
+	if again.Steps[0].Crashes != 1 {
+		t.Errorf("want a crash for as long as nobody knows better: %s", describe(&again))
+	}
+	if err := sleeper.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	v := l.all(t, time.Minute, "the run has succeeded", runs, succeeded)[0]
+	if s := &v.Steps[0]; s.Attempts != 2 || s.Crashes != 0 || s.Failures != 0 {
+		t.Errorf("want a second attempt, and the crash taken back: %s", describe(&v))
+	}
 }
