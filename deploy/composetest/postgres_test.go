@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/stepwell/stepwell/internal/localredis/redistest"
 )
 
 // startPostgres makes a private cluster with the user, password and database that the image would make from the service's environment, and
@@ -51,7 +53,7 @@ func startPostgres(t *testing.T, service *types.ServiceConfig) string {
 	if out, err := run("initdb", "-D", data, "-U", env("POSTGRES_USER"), "-A", "scram-sha-256", "--pwfile", secret, "-E", "UTF8", "--no-sync"); err != nil {
 		t.Fatalf("initdb: %v: %s", err, out)
 	}
-	addr := freeAddr(t)
+	addr := redistest.FreeAddr(t)
 	host, port := split(t, addr)
 	// The shell waits for its standard input to close, which the end of this process does in any case.
 	server := exec.Command("/bin/sh", "-c", `"$@" & server=$!; read _; kill -INT $server; wait $server`, "sh",

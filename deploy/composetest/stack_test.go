@@ -105,7 +105,7 @@ func newStack(t *testing.T) *stack {
 		}
 	})
 	redisAddr := strings.TrimSuffix(strings.TrimPrefix(redis.URL, "redis://"), "/0")
-	s.hosts = map[string]string{"redis:6379": redisAddr, "postgres:5432": postgres, "mail:1025": s.mail.Addr, "gateway:8090": freeAddr(t)}
+	s.hosts = map[string]string{"redis:6379": redisAddr, "postgres:5432": postgres, "mail:1025": s.mail.Addr, "gateway:8090": redistest.FreeAddr(t)}
 	s.build()
 	return s
 }
@@ -156,7 +156,7 @@ func (s *stack) start(service string, n int) *process {
 	port := image.Ports[0]
 	addr, wired := s.hosts[service+":"+port]
 	if !wired {
-		addr = freeAddr(s.t)
+		addr = redistest.FreeAddr(s.t)
 	}
 	var command, health []string
 	for _, arg := range append(append([]string(nil), image.Entrypoint...), config.Command...) {
@@ -350,16 +350,6 @@ func textError(out []byte, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func split(t *testing.T, addr string) (host, port string) {

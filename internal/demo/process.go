@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -160,15 +159,4 @@ func answers(ctx context.Context, url string) bool {
 	_, _ = io.Copy(io.Discard, resp.Body) // only the status counts
 	_ = resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
-}
-
-// freeAddr returns a loopback address that nobody listens on at the moment.
-func freeAddr(ctx context.Context) (string, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	addr := l.Addr().String()
-	return addr, l.Close()
 }

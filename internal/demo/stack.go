@@ -128,7 +128,7 @@ func (s *Stack) command(args []string, env ...string) Command {
 }
 
 func (s *Stack) startGateway(ctx context.Context) error {
-	addr, err := freeAddr(ctx)
+	addr, err := localredis.FreeAddr(ctx)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (s *Stack) StartAPI(ctx context.Context, env ...string) error {
 	addr := s.opts.APIAddr
 	if addr == "" {
 		var err error
-		if addr, err = freeAddr(ctx); err != nil {
+		if addr, err = localredis.FreeAddr(ctx); err != nil {
 			return err
 		}
 		s.opts.APIAddr = addr
@@ -181,7 +181,7 @@ func (s *Stack) dev() string {
 
 // StartWorker starts one more worker and returns when it is ready. env comes on top of what all processes share.
 func (s *Stack) StartWorker(ctx context.Context, env ...string) (*Worker, error) {
-	addr, err := freeAddr(ctx)
+	addr, err := localredis.FreeAddr(ctx)
 	if err != nil {
 		return nil, err
 	}

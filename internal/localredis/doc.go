@@ -1,7 +1,7 @@
 // Package localredis gives demo, dev and tests a Redis without asking anyone to set one up. Start takes the first of
 //
 //  1. External: the URL in Options, used as it is and never stopped;
-//  2. Server: redis-server or valkey-server from PATH, on a free port of 127.0.0.1, with an append-only file in a private directory;
+//  2. Server: redis-server or valkey-server from PATH, on a free port of 127.0.0.1 (FreeAddr), with an append-only file in a private directory;
 //  3. Embedded: miniredis in this process, with a warning that nothing is durable.
 //
 // A Server can be killed, paused and restarted on its port and directory, for tests of faults. Package redistest wraps all of this for tests,

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +25,7 @@ const (
 type launch struct {
 	binary string
 	dir    string
-	port   int
+	addr   string
 	fsync  string
 	conf   string // file of a Sentinel's configuration, which it rewrites itself; empty for a server with data
 	extra  []string
@@ -49,7 +48,7 @@ func startProcess(ctx context.Context, binary string, opts Options) (*Server, er
 	}
 	var err error
 	for range portTries {
-		if s.launch.port, err = freePort(ctx); err != nil {
+		if s.launch.addr, err = FreeAddr(ctx); err != nil {
 			break
 		}
 		if s.proc, err = s.launch.start(ctx); !errors.Is(err, errPortTaken) {
@@ -59,7 +58,7 @@ func startProcess(ctx context.Context, binary string, opts Options) (*Server, er
 	if err != nil {
 		return nil, fmt.Errorf("local redis: start %s: %w", binary, errors.Join(err, s.launch.clean(s.ownedDir)))
 	}
-	s.URL = "redis://" + s.launch.addr() + "/0"
+	s.URL = "redis://" + s.launch.addr + "/0"
 	s.Version = s.proc.version
 	return s, nil
 }
@@ -84,10 +83,9 @@ func (l launch) clean(owned bool) error {
 	return os.RemoveAll(l.dir)
 }
 
-func (l launch) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(l.port)) }
-
 func (l launch) args() []string {
-	args := []string{"--bind", "127.0.0.1", "--port", strconv.Itoa(l.port), "--dir", l.dir, "--daemonize", "no"}
+	host, port, _ := net.SplitHostPort(l.addr) // as FreeAddr joined them
+	args := []string{"--bind", host, "--port", port, "--dir", l.dir, "--daemonize", "no"}
 	if l.conf != "" {
 		return append(append([]string{l.conf, "--sentinel"}, args...), l.extra...)
 	}
@@ -95,20 +93,10 @@ func (l launch) args() []string {
 	return append(args, l.extra...)
 }
 
-// freePort returns a port that was free a moment ago; another process may take it first.
-func freePort(ctx context.Context) (int, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener has a TCP address
-	return port, listener.Close()
-}
-
 var errPortTaken = errors.New("its port was taken by another process")
 
-// again starts the server on its old port. A client that dials that port while nobody listens can be given it as its own
-// (ephemeral) port for a moment; so a taken port is tried again.
+// again starts the server on its old port. Where the system gives such ports to outgoing connections too, a client
+// can have it for a moment; so a taken port is tried again.
 func (l launch) again(ctx context.Context) (*process, error) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -151,7 +139,7 @@ func (l launch) start(ctx context.Context) (*process, error) {
 		case <-p.done:
 			return nil, l.whyEnded(logStart)
 		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("not ready on %s: %w, last answer: %w", l.addr(), ctx.Err(), last), p.kill())
+			return nil, errors.Join(fmt.Errorf("not ready on %s: %w, last answer: %w", l.addr, ctx.Err(), last), p.kill())
 		}
 	}
 }
@@ -160,7 +148,7 @@ func (l launch) ask(ctx context.Context) (identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	// go-redis logs every refused connection to standard error; that nobody listens yet is no news here.
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.addr())
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.addr)
 	if err != nil {
 		return identity{}, err
 	}
@@ -168,7 +156,7 @@ func (l launch) ask(ctx context.Context) (identity, error) {
 		return identity{}, err
 	}
 	return ask(ctx, &redis.Options{
-		Addr: l.addr(), MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true, DialTimeout: askLimit, ReadTimeout: askLimit,
+		Addr: l.addr, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true, DialTimeout: askLimit, ReadTimeout: askLimit,
 		Protocol: 2, DisableIdentity: true, // no greeting: PING and INFO only
 	})
 }

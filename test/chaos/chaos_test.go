@@ -3,6 +3,7 @@
 package chaos_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -69,7 +70,7 @@ func perform(t *testing.T, p *profile) outcome {
 	customers.shop(ctx)
 	<-blown
 	stormy := time.Since(begun)
-	runs, settled := f.settle(t, customers.orders, settleLimit)
+	runs, settled := f.settle(t, customers.orders, cmp.Or(p.patience, settleLimit))
 	unwatch()
 	<-watched
 	end()

@@ -30,6 +30,9 @@ func TestControl(t *testing.T) {
 				seed: seed, orders: 40, rate: 3, workers: 2, apis: 1, fsync: "always",
 				kinds: []kind{held(1)}, hold: 5 * time.Second, faults: c.faults, role: true, off: c.off,
 			}
+			if c.want == chaos.Stuck {
+				p.patience = stuckLimit
+			}
 			o := perform(t, p)
 			switch {
 			case c.want == "":

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -93,7 +92,7 @@ func keptDir(t *testing.T, p *profile) string {
 // world starts what is outside: gateway, mail sink, database.
 func (f *fleet) world(t *testing.T, p *profile) {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := redistest.FreeAddr(t)
 	f.gateURL, f.ledger = "http://"+addr, filepath.Join(f.dir, "gateway.jsonl")
 	var err error
 	f.gateway, err = demo.StartProcess("gateway", demo.Command{
@@ -160,7 +159,7 @@ const workflowsDir = "../../workflows"
 // member prepares an API or a worker behind a proxy of its own.
 func (f *fleet) member(t *testing.T, p *profile, what string, i int, env []string) *member {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := redistest.FreeAddr(t)
 	m := &member{name: fmt.Sprintf("%s %d", what, i+1), url: "http://" + addr}
 	m.proxy = newProxy(t, m.name, f.redis.URL)
 	setting := map[string]string{"api": "STEPWELL_API_ADDR=", "worker": "STEPWELL_WORKER_ADDR="}[what]
@@ -211,17 +210,6 @@ func eventually(ctx context.Context, limit time.Duration, holds func() bool) boo
 		}
 	}
 	return true
-}
-
-// freeAddr returns a loopback address that nobody listens on at the moment.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { tell(t, l.Close()) }()
-	return l.Addr().String()
 }
 
 // died lists the processes that ended or were stopped, and what those said that ended by themselves.

@@ -22,6 +22,8 @@ const (
 	// settleLimit is the time from the last fault to the end of the last run. A task that got lost between Redis and a worker is asynq's to find, after
 	// 60 to 120 s; one that Redis forgot is the sweeper's, in as long.
 	settleLimit = 170 * time.Second
+	// stuckLimit is enough to be found stuck: asynq takes longer to find the tasks of a worker that was killed.
+	stuckLimit = 60 * time.Second
 	// mayLose is what appendfsync everysec may lose, and a little for the times between a write and its answer.
 	mayLose = 1200 * time.Millisecond
 )
@@ -36,6 +38,8 @@ type profile struct {
 	kinds         []kind
 	hold          time.Duration // that the gateway holds payments of the kind held, at most
 	faults        faults
+
+	patience time.Duration // for runs to end; 0 is settleLimit
 
 	role bool   // the processes are this test binary's roles
 	off  string // protections that a role does without

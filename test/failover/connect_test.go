@@ -126,12 +126,12 @@ func TestTLS(t *testing.T) {
 	t.Parallel()
 	files, others := newPKI(t), newPKI(t)
 	for _, form := range []string{"rediss://", "rediss+cluster://"} {
-		port := freePort(t)
+		port := redistest.FreePort(t)
 		args := []string{
 			"--tls-port", port, "--tls-cert-file", files.cert, "--tls-key-file", files.key, "--tls-ca-cert-file", files.ca, "--tls-auth-clients", "yes",
 		}
 		if form != "rediss://" {
-			args = append(args, "--cluster-enabled", "yes", "--cluster-port", freePort(t), "--tls-cluster", "yes",
+			args = append(args, "--cluster-enabled", "yes", "--cluster-port", redistest.FreePort(t), "--tls-cluster", "yes",
 				"--cluster-announce-ip", "127.0.0.1") // a node alone does not know it
 		}
 		s := redistest.Own(t, localredis.Options{ExtraArgs: args})
@@ -154,17 +154,6 @@ func TestTLS(t *testing.T) {
 			}
 		}
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }() // only its number was wanted
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // pki are PEM files: an authority, and a certificate of it for 127.0.0.1 with its key, for servers and clients.

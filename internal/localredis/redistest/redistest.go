@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -116,4 +117,24 @@ func Mini(tb testing.TB) *miniredis.Miniredis {
 	}
 	tb.Cleanup(m.Close)
 	return m
+}
+
+// FreeAddr is [localredis.FreeAddr] for tests: 127.0.0.1 and a port that nobody listens on.
+func FreeAddr(tb testing.TB) string {
+	tb.Helper()
+	addr, err := localredis.FreeAddr(tb.Context())
+	if err != nil {
+		tb.Fatal("redistest: ", err)
+	}
+	return addr
+}
+
+// FreePort is the port of a [FreeAddr].
+func FreePort(tb testing.TB) string {
+	tb.Helper()
+	_, port, err := net.SplitHostPort(FreeAddr(tb))
+	if err != nil {
+		tb.Fatal("redistest: ", err)
+	}
+	return port
 }

@@ -192,15 +192,7 @@ func StartCluster(tb testing.TB, masters int, replicas bool, timeout time.Durati
 func clusterNode(tb testing.TB, timeout time.Duration) *localredis.Server {
 	tb.Helper()
 	// By default the bus is on the port plus 10,000, which may be more than there are ports.
-	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	_, bus, _ := net.SplitHostPort(listener.Addr().String())
-	if err := listener.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	return Own(tb, localredis.Options{ExtraArgs: append(replica(nil), "--cluster-enabled", "yes", "--cluster-port", bus,
+	return Own(tb, localredis.Options{ExtraArgs: append(replica(nil), "--cluster-enabled", "yes", "--cluster-port", FreePort(tb),
 		"--cluster-node-timeout", strconv.FormatInt(timeout.Milliseconds(), 10), "--cluster-require-full-coverage", "no")})
 }
 
