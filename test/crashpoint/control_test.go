@@ -110,7 +110,7 @@ func brokenState(t *testing.T, s *stage) {
 		},
 		"active is 1": func(p redis.Pipeliner, tag, run string) { p.HSet(t.Context(), tag+"run:"+run, "active", 1) },
 		"want one": func(p redis.Pipeliner, tag, run string) {
-			p.HSet(t.Context(), tag+"run:"+run[:len(run)-1]+"0", "state", "running")
+			p.HSet(t.Context(), tag+"run:"+run[:len(run)-1]+"_", "state", "running") // no ID ends so
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
