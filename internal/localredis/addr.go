@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
@@ -18,24 +19,46 @@ const (
 	stride    = 199 // apart are processes started one after the other; prime, and no divisor of ports
 )
 
-var lastPort atomic.Uint64 //nolint:gochecknoglobals // what one caller was given, no other caller in this process may be
+// What one caller was given no other caller may be: of this process, by the counter; of another one, because the UDP port of the same number is held until
+// the process ends. So a server that is away for a while, as in tests, finds its port free when it comes back.
+//
+//nolint:gochecknoglobals // they say what this process has given away
+var (
+	lastPort atomic.Uint64
+	heldMu   sync.Mutex
+	held     []net.PacketConn
+)
 
 // FreeAddr returns an address of 127.0.0.1 that nobody listens on at the moment, as host:port. It never returns the same one again before it has returned
-// all others, so that the callers of one process do not get in each other's way.
+// all others, nor one that was given in another process that still runs, so that callers do not get in each other's way.
 func FreeAddr(ctx context.Context) (string, error) {
 	for range ports {
 		port := firstPort + (uint64(os.Getpid())*stride+lastPort.Add(1))%ports //nolint:gosec // a process ID is positive
 		addr := net.JoinHostPort(loopback, strconv.FormatUint(port, 10))
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+		err := hold(ctx, addr)
 		if errors.Is(err, syscall.EADDRINUSE) {
 			continue
 		}
-		if err != nil {
-			return "", err
-		}
-		return addr, l.Close()
+		return addr, err
 	}
 	return "", errors.New("local redis: no free port on " + loopback)
+}
+
+// hold finds out whether an address is free, and makes it this process's own.
+func hold(ctx context.Context, addr string) error {
+	var lc net.ListenConfig
+	mark, err := lc.ListenPacket(ctx, "udp", addr)
+	if err != nil {
+		return err
+	}
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return errors.Join(err, mark.Close())
+	}
+	heldMu.Lock()
+	held = append(held, mark)
+	heldMu.Unlock()
+	return l.Close()
 }
 
 const loopback = "127.0.0.1"

@@ -2,6 +2,7 @@ package localredis_test
 
 import (
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -40,4 +41,38 @@ func TestFreeAddr(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// TestFreeAddrIsOfNoOtherProcess: an address that was given in another process, which holds the UDP port for that, is not given again, although nobody listens.
+//
+//nolint:paralleltest // as above
+func TestFreeAddrIsOfNoOtherProcess(t *testing.T) {
+	addr, err := localredis.FreeAddr(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := map[string]bool{}
+	for i := range 20 {
+		next := net.JoinHostPort(host, strconv.Itoa(last+1+i))
+		if mark, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", next); err == nil {
+			theirs[next] = true
+			t.Cleanup(func() { _ = mark.Close() })
+		}
+	}
+	if len(theirs) == 0 {
+		t.Fatal("none of the next ports is free")
+	}
+	for range 10 {
+		if addr, err = localredis.FreeAddr(t.Context()); err != nil || theirs[addr] {
+			t.Errorf("%s was given, which is another one's, %v", addr, err)
+		}
+	}
 }
