@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/url"
-	"strconv"
 	"sync"
 	"time"
+
+	"github.com/stepwell/stepwell/internal/localredis"
 )
 
 // dialLimit bounds a connection to Redis; it is on the same machine.
@@ -42,7 +42,7 @@ func Start(ctx context.Context, redisURL string) (*Proxy, error) {
 	if err != nil || u.Scheme != "redis" {
 		return nil, fmt.Errorf("fault proxy: %q is no redis:// URL", redisURL)
 	}
-	l, err := listenLow(ctx)
+	l, err := listen(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("fault proxy: %w", err)
 	}
@@ -54,20 +54,14 @@ func Start(ctx context.Context, redisURL string) (*Proxy, error) {
 	return p, nil
 }
 
-// listenLow takes a port below those that the system gives to clients. When nobody listens on such a port of a client, a client that dials
-// it can be given it as its own, is then connected to itself, and keeps us from coming back.
-func listenLow(ctx context.Context) (net.Listener, error) {
-	const first, last, tries = 20_000, 32_000, 100
-	var lc net.ListenConfig
-	var err error
-	for range tries {
-		var l net.Listener
-		port := first + rand.IntN(last-first) //nolint:gosec // no secret
-		if l, err = lc.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			return l, nil
-		}
+// listen takes an address that stays ours while nobody listens there: no other server is given it, and no client that dials it can be given its port, be
+// connected to itself, and keep us from coming back.
+func listen(ctx context.Context) (net.Listener, error) {
+	addr, err := localredis.FreeAddr(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("no free port from %d to %d: %w", first, last, err)
+	return new(net.ListenConfig).Listen(ctx, "tcp", addr)
 }
 
 // URL is the Redis URL of the proxy.
