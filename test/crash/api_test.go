@@ -223,12 +223,10 @@ func TestFourWorkersShareTheLoad(t *testing.T) {
 	t.Parallel()
 	const orders, workers = 100, 4
 	s := newShop(t)
-	runs := make([]string, orders)
 	var g errgroup.Group
-	g.SetLimit(8)
-	for i := range orders {
-		g.Go(func() (err error) {
-			runs[i], err = s.client.PlaceOrder(t.Context(), "order-"+strconv.Itoa(i), order("test_success_visa"))
+	for range workers { // before there is work: one that comes late finds none left
+		g.Go(func() error {
+			_, err := s.StartWorker(t.Context(), "STEPWELL_REDIS_URL="+s.redis.URL, "STEPWELL_WORKER_CONCURRENCY=2")
 			return err
 		})
 	}
@@ -236,9 +234,11 @@ func TestFourWorkersShareTheLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	g = errgroup.Group{}
-	for range workers {
-		g.Go(func() error {
-			_, err := s.StartWorker(t.Context(), "STEPWELL_REDIS_URL="+s.redis.URL, "STEPWELL_WORKER_CONCURRENCY=2")
+	g.SetLimit(8)
+	runs := make([]string, orders)
+	for i := range orders {
+		g.Go(func() (err error) {
+			runs[i], err = s.client.PlaceOrder(t.Context(), "order-"+strconv.Itoa(i), order("test_success_visa"))
 			return err
 		})
 	}

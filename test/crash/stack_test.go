@@ -38,8 +38,8 @@ const (
 )
 
 const (
-	quick    = 20 * time.Second // for what takes a few seconds at most
-	takeOver = 40 * time.Second // from a kill -9 to the take-over; about 22 s are promised
+	quick    = 60 * time.Second // for what takes a few seconds at most on a machine that has nothing else to do
+	takeOver = 80 * time.Second // from a kill -9 to the take-over; about 22 s are promised, and test/bars holds them
 	look     = 50 * time.Millisecond
 )
 
