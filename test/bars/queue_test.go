@@ -58,24 +58,26 @@ func TestWipedQueueFillsAgain(t *testing.T) {
 		keys = keys[n:]
 	}
 	const pending = "asynq:{wiped}:pending"
+	const window = 20 * time.Second // long enough that a round more or less of the sweepers, which make one a second, changes the rate by 5 % only
 	var first, last time.Time
-	var before int64
+	var before, began int64
 	fastest := 0.0
 	redistest.Await(t, 170*time.Second, "the queue is full again", func(ctx context.Context) (bool, string) {
 		n, err := l.raw.LLen(ctx, pending).Result()
 		now := time.Now()
 		if n > 0 && first.IsZero() {
-			first, last, before = now, now, n
+			first, last, before, began = now, now, n, n
 		}
-		if took := now.Sub(last); !first.IsZero() && took >= 5*time.Second {
+		if took := now.Sub(last); !first.IsZero() && took >= window {
 			fastest = max(fastest, float64(n-before)/took.Seconds())
 			last, before = now, n
 		}
 		return n >= open, fmt.Sprintf("%d pending, %v", n, err)
 	})
 	refilled := time.Since(wiped)
-	t.Logf("10,000 open runs, all keys of asynq deleted: the first task is back after %.0fs, all after %.0fs, at most %.0f/s over 5 s",
-		first.Sub(wiped).Seconds(), refilled.Seconds(), fastest)
+	fastest = max(fastest, float64(open-began)/time.Since(first).Seconds())
+	t.Logf("10,000 open runs, all keys of asynq deleted: the first task is back after %.0fs, all after %.0fs, at most %.0f/s over %s or all of it",
+		first.Sub(wiped).Seconds(), refilled.Seconds(), fastest, window)
 	if refilled > 150*time.Second || fastest > 550 {
 		t.Errorf("refilled in %s at up to %.0f/s; promised are 150 s and 500/s", refilled, fastest)
 	}
