@@ -29,36 +29,43 @@ var (
 	held     []net.PacketConn
 )
 
-// FreeAddr returns an address of 127.0.0.1 that nobody listens on at the moment, as host:port. It never returns the same one again before it has returned
-// all others, nor one that was given in another process that still runs, so that callers do not get in each other's way.
+// FreeAddr returns an address of 127.0.0.1 that nobody listens on at the moment, as host:port. It never returns the same one again, nor one that was given
+// in another process that still runs, so that callers do not get in each other's way.
 func FreeAddr(ctx context.Context) (string, error) {
-	for range ports {
-		port := firstPort + (uint64(os.Getpid())*stride+lastPort.Add(1))%ports //nolint:gosec // a process ID is positive
-		addr := net.JoinHostPort(loopback, strconv.FormatUint(port, 10))
-		err := hold(ctx, addr)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		return addr, err
+	l, err := Listen(ctx)
+	if err != nil {
+		return "", err
 	}
-	return "", errors.New("local redis: no free port on " + loopback)
+	return l.Addr().String(), l.Close()
 }
 
-// hold finds out whether an address is free, and makes it this process's own.
-func hold(ctx context.Context, addr string) error {
+// Listen is FreeAddr for who listens there at once.
+func Listen(ctx context.Context) (net.Listener, error) {
+	for range ports {
+		port := firstPort + (uint64(os.Getpid())*stride+lastPort.Add(1))%ports //nolint:gosec // a process ID is positive
+		l, err := hold(ctx, net.JoinHostPort(loopback, strconv.FormatUint(port, 10)))
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return l, err
+		}
+	}
+	return nil, errors.New("local redis: no free port on " + loopback)
+}
+
+// hold listens on an address, and makes it this process's own.
+func hold(ctx context.Context, addr string) (net.Listener, error) {
 	var lc net.ListenConfig
 	mark, err := lc.ListenPacket(ctx, "udp", addr)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
-		return errors.Join(err, mark.Close())
+		return nil, errors.Join(err, mark.Close())
 	}
 	heldMu.Lock()
+	defer heldMu.Unlock()
 	held = append(held, mark)
-	heldMu.Unlock()
-	return l.Close()
+	return l, nil
 }
 
 const loopback = "127.0.0.1"

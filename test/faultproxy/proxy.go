@@ -42,7 +42,9 @@ func Start(ctx context.Context, redisURL string) (*Proxy, error) {
 	if err != nil || u.Scheme != "redis" {
 		return nil, fmt.Errorf("fault proxy: %q is no redis:// URL", redisURL)
 	}
-	l, err := listen(ctx)
+	// While the proxy is away no other server is given its address, and no client that dials it can be given its port, be connected to itself, and keep the
+	// proxy from coming back.
+	l, err := localredis.Listen(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("fault proxy: %w", err)
 	}
@@ -52,16 +54,6 @@ func Start(ctx context.Context, redisURL string) (*Proxy, error) {
 	}
 	p.served.Go(func() { p.accept(l) })
 	return p, nil
-}
-
-// listen takes an address that stays ours while nobody listens there: no other server is given it, and no client that dials it can be given its port, be
-// connected to itself, and keep us from coming back.
-func listen(ctx context.Context) (net.Listener, error) {
-	addr, err := localredis.FreeAddr(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return new(net.ListenConfig).Listen(ctx, "tcp", addr)
 }
 
 // URL is the Redis URL of the proxy.

@@ -44,7 +44,7 @@ const (
 
 func redisMeasures() []soak.Series {
 	return []soak.Series{
-		{Name: seriesClients, Growth: 0.15, Slack: 40}, // pools grow when many calls meet, and keep that for half an hour; a leak of one in fifty runs is more
+		{Name: seriesClients, Growth: 0.15, Slack: 40}, // pools grow when many calls meet, and keep that for half an hour; a leak of one in forty runs is more
 		{Name: seriesMemory, Unit: "B", Growth: 0.15, Slack: 4 << 20},
 		{Name: seriesKeys, Growth: 0.1, Slack: 500}, // without archived tasks
 		{Name: seriesRuns, Growth: 0.1, Slack: 100},
