@@ -56,7 +56,7 @@ func perform(t *testing.T, p *profile) outcome {
 	t.Logf("seed %d, %d orders at %g a second", p.seed, p.orders, p.rate)
 	begun := time.Now()
 	f := newFleet(t, p)
-	s := newStorm(f, p.faults, p.span(), p.seed)
+	s := newStorm(f, p)
 	customers := newShoppers(f.client, p)
 
 	ctx, end := context.WithCancel(t.Context())

@@ -38,6 +38,7 @@ type profile struct {
 	kinds         []kind
 	hold          time.Duration // that the gateway holds payments of the kind held, at most
 	faults        faults
+	nap           time.Duration // that the first worker is stopped for in the middle, besides; 0 is not at all
 
 	patience time.Duration // for runs to end; 0 is settleLimit
 

@@ -31,15 +31,18 @@ type storm struct {
 	problems []error // of the storm itself
 }
 
-// newStorm draws a schedule over that time. The same seed draws the same one.
-func newStorm(f *fleet, n faults, span time.Duration, seed uint64) *storm {
-	s := &storm{fleet: f}
-	rng := rand.New(rand.NewPCG(seed, 1))
+// newStorm draws a schedule over the time of the orders. The same seed draws the same one.
+func newStorm(f *fleet, p *profile) *storm {
+	s, n, span := &storm{fleet: f}, p.faults, p.span()
+	rng := rand.New(rand.NewPCG(p.seed, 1))
 	s.draw(rng, span, n.kills, s.kill)
 	s.draw(rng, span, n.outages, s.outage)
 	s.draw(rng, span, n.stops, s.stop)
 	s.draw(rng, span, n.cuts, s.cut)
 	s.draw(rng, span, n.delays, s.delay)
+	if p.nap > 0 {
+		s.faults = append(s.faults, fault{at: span / 2, what: s.freeze(f.workers[0], p.nap)})
+	}
 	slices.SortFunc(s.faults, func(a, b fault) int { return cmp.Compare(a.at, b.at) })
 	return s
 }
@@ -124,7 +127,10 @@ func (s *storm) outage(rng *rand.Rand) func(context.Context) error {
 
 // stop is a SIGSTOP for longer than claims live.
 func (s *storm) stop(rng *rand.Rand) func(context.Context) error {
-	m, d := s.sleeper(rng), between(rng, ttl+300*time.Millisecond, ttl+2*time.Second)
+	return s.freeze(s.sleeper(rng), between(rng, ttl+300*time.Millisecond, ttl+2*time.Second))
+}
+
+func (s *storm) freeze(m *member, d time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := insist(ctx, func() error { return m.freeze(d) }); err != nil {
 			return fmt.Errorf("stop %s: %w", m.name, err)
